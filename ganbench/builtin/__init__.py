@@ -1,0 +1,89 @@
+"""ganbench's own components, registered through the same hooks as anyone's.
+
+Factories are named, not imported: listing them costs no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ganbench.builtin.torch_optim import torch_optimizer_names
+from ganbench.hookspecs import hookimpl
+from ganbench.protocols import Factory
+
+_HERE = "ganbench.builtin"
+
+
+@hookimpl
+def ganbench_generators() -> Mapping[str, Factory]:
+    return {
+        "mlp": f"{_HERE}.generators:mlp",
+        "dcgan": f"{_HERE}.generators:dcgan",
+    }
+
+
+@hookimpl
+def ganbench_discriminators() -> Mapping[str, Factory]:
+    return {
+        "mlp": f"{_HERE}.discriminators:mlp",
+        "dcgan": f"{_HERE}.discriminators:dcgan",
+    }
+
+
+@hookimpl
+def ganbench_losses() -> Mapping[str, Factory]:
+    return {
+        "minimax": f"{_HERE}.losses:minimax",
+        "nonsat": f"{_HERE}.losses:nonsat",
+        "nonsat-negated": f"{_HERE}.losses:nonsat_negated",
+        "l1": f"{_HERE}.losses:l1",
+        "l2": f"{_HERE}.losses:l2",
+    }
+
+
+@hookimpl
+def ganbench_optimizers() -> Mapping[str, Factory]:
+    named = {
+        "gd": f"{_HERE}.optimizers:gd",
+        "sgd": f"{_HERE}.optimizers:sgd",
+        "adam": f"{_HERE}.optimizers:adam",
+        "lbfgs": f"{_HERE}.optimizers:lbfgs",
+        "muon": f"{_HERE}.optimizers:muon",
+    }
+    rest = {name.lower(): f"{_HERE}.torch_optim:{name}" for name in torch_optimizer_names()}
+    return rest | named
+
+
+@hookimpl
+def ganbench_rules() -> Mapping[str, Factory]:
+    return {
+        "alternating": "ganbench.rules:alternating",
+        "simultaneous": "ganbench.rules:simultaneous",
+        "joint": "ganbench.rules:joint",
+    }
+
+
+@hookimpl
+def ganbench_data() -> Mapping[str, Factory]:
+    return {
+        "fashion-mnist-10k": f"{_HERE}.datasets:fashion_mnist_10k",
+        "fashion-mnist": f"{_HERE}.datasets:fashion_mnist",
+        "digits": f"{_HERE}.datasets:digits",
+    }
+
+
+@hookimpl
+def ganbench_extractors() -> Mapping[str, Factory]:
+    return {
+        "fmnist-cnn-v1": f"{_HERE}.extractors:fmnist_cnn_v1",
+        "inception-v3-compat": f"{_HERE}.extractors:inception_v3_compat",
+    }
+
+
+@hookimpl
+def ganbench_metrics() -> Mapping[str, Factory]:
+    return {
+        "fid": f"{_HERE}.metrics:fid",
+        "kid": f"{_HERE}.metrics:kid",
+        "precision-recall": f"{_HERE}.metrics:precision_recall",
+    }

@@ -1,0 +1,101 @@
+"""What a run leaves behind: frozen, written as `record.json`, read back for the tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from ganbench.spec import RunSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["COMMON_COLUMNS", "Evaluated", "RunRecord", "Status", "Throughput"]
+
+Status = Literal["completed", "diverged", "interrupted", "failed"]
+
+COMMON_COLUMNS = (
+    "run_id generator discriminator loss opt_g opt_d rule data batch_size n_dis steps seed device "
+    "precision status"
+).split()
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
+
+
+class Throughput(_Frozen):
+    """Speed of the timed chunks. `p10`, `p50` … are percentiles over chunks."""
+
+    images_per_s: float
+    images_per_s_p10: float
+    images_per_s_p90: float
+    ms_per_step_p50: float
+    ms_per_step_p95: float
+    cpu_ms_per_step_p50: float
+    peak_memory_mb: float
+    gflops_per_step: float
+    matmul_gflops_per_s: float
+    fraction_of_peak: float
+    warmup_steps: int
+    timed_steps: int
+
+
+class Evaluated(_Frozen):
+    """Metrics of the final generator, with what a number needs beside it."""
+
+    extractor: str | None
+    extractor_sha256: str | None
+    preprocessing: str | None
+    n_real: int
+    n_fake: int
+    values: dict[str, float]
+    elapsed_s: float
+
+
+class RunRecord(_Frozen):
+    """One run, whatever became of it."""
+
+    run_id: str
+    spec: RunSpec
+    spec_sha256: str
+    status: Status
+    steps_done: int
+    nimg: int
+    diverged_step: int | None = None
+    error: str | None = None
+    weights_sha256: str | None = None
+    throughput: Throughput | None = None
+    evaluated: Evaluated | None = None
+    components: dict[str, Any] = {}
+    environment: dict[str, Any] = {}
+    started_at: str = ""
+    elapsed_s: float = 0.0
+
+    def common_row(self) -> dict[str, Any]:
+        """The columns that every table begins with."""
+        values = self.spec.model_dump(mode="json")
+        values |= {"run_id": self.run_id, "status": self.status}
+        return {column: values[column] for column in COMMON_COLUMNS}
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row: the common columns, throughput, and the metrics."""
+        import pandas as pd
+
+        row = self.common_row()
+        if self.throughput:
+            row |= self.throughput.model_dump()
+        if self.evaluated:
+            row |= self.evaluated.model_dump(exclude={"values"}) | self.evaluated.values
+        return pd.DataFrame([row])
+
+    def save(self, folder: Path) -> None:
+        from ganbench.files import write_text
+
+        write_text(folder / "record.json", self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> RunRecord:
+        return cls.model_validate_json((folder / "record.json").read_text(encoding="utf-8"))
