@@ -138,6 +138,8 @@ class Plan:
 
 def make_plan(spec: RunSpec, registry: Registry) -> Plan:
     """Find and check every part. Raises `UsageError` that names the value and the remedy."""
+    from ganbench.devices import resolve_device
+
     spec = _with_suggestions(spec, registry)
     spec, rule = _settle_n_dis(spec, registry)
     loss = tuple(_part(registry, "loss", one) for one in parse_sum(spec.loss))
@@ -165,6 +167,7 @@ def make_plan(spec: RunSpec, registry: Registry) -> Plan:
             "rule": str(rule),
             "loss": "+".join(map(str, loss)),
             "metrics": tuple(map(str, metrics)),
+            "device": resolve_device(spec.device),
         }
     )
     return Plan(canonical, loss=loss, rule=rule, metrics=metrics, **parts)

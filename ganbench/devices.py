@@ -1,0 +1,161 @@
+"""The device a run uses: choosing it, setting it up, and what it can do."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ganbench.errors import IncompatibleParts, UsageError
+
+__all__ = [
+    "describe",
+    "matmul_gflops_per_s",
+    "peak_memory_bytes",
+    "reset_peak_memory",
+    "resolve_device",
+    "set_up",
+    "synchronize",
+]
+
+_DTYPE = {
+    "fp32": torch.float32,
+    "tf32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+
+
+def resolve_device(name: str) -> str:
+    """`auto` -> cuda, mps or cpu, whichever is here first. Raises `UsageError` for one that isn't."""
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        return "cuda" if cuda else "mps" if mps else "cpu"
+    available = ["cpu", *(["cuda"] if cuda else []), *(["mps"] if mps else [])]
+    kind, _, index = name.partition(":")
+    if kind not in available:
+        raise UsageError(
+            f"device is '{name}', but this machine has no {kind} device that torch can use; "
+            f"it has: {', '.join(available)}"
+        )
+    if index and int(index) >= torch.cuda.device_count():
+        raise UsageError(
+            f"device is '{name}', but there are {torch.cuda.device_count()} CUDA devices "
+            "and the first is cuda:0"
+        )
+    return name
+
+
+def set_up(device: torch.device, threads: int | None, precision: str) -> None:
+    """Set what a result's bits depend on: threads, precision of products, deterministic kernels."""
+    if precision == "tf32" and device.type != "cuda":
+        raise IncompatibleParts(f"precision is tf32, which device '{device}' lacks: it needs cuda")
+    torch.set_num_threads(threads or usable_cores())
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all it was given. No work on a CPU."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Begin a new measurement of peak memory, where the system lets a process do so."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """CUDA: the allocator's peak. CPU: the process's peak resident memory, torch itself included."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if device.type == "mps":
+        return torch.mps.driver_allocated_memory()
+    try:
+        status = Path("/proc/self/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    except (OSError, StopIteration):
+        pass
+    if os.name != "posix":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+@functools.lru_cache
+def matmul_gflops_per_s(device: torch.device, precision: str, threads: int) -> float:
+    """The best rate of a square matrix product seen here, in GFLOP/s, at this precision."""
+    del threads  # a key of the cache: the rate depends on torch's present number of threads
+    best, size = 0.0, 256
+    while size <= 8192:
+        a = torch.randn(size, size, device=device).to(_DTYPE[precision])
+        a @ a
+        elapsed_s = min(_seconds_of_product(a, device) for _ in range(3))
+        best = max(best, 2 * size**3 / elapsed_s / 1e9)
+        if elapsed_s > 0.03:
+            break
+        size *= 2
+    return best
+
+
+def _seconds_of_product(a: torch.Tensor, device: torch.device) -> float:
+    synchronize(device)
+    started = time.perf_counter()
+    a @ a
+    synchronize(device)
+    return time.perf_counter() - started
+
+
+def describe(device: torch.device) -> dict[str, Any]:
+    """The machine and the software that a timing or a bit depends on."""
+    import psutil
+
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu_model(),
+        "usable_cores": usable_cores(),
+        "threads": torch.get_num_threads(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda if device.type == "cuda" else None,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+        line = next(line for line in text.splitlines() if line.startswith("model name"))
+        return line.partition(":")[2].strip()
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

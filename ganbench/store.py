@@ -1,0 +1,155 @@
+"""Run folders: `<out>/runs/<run_id>/`, whole or absent, and the way back from them to records.
+
+A run collects its files in a hidden folder of its own, which is renamed into place when it ends.
+Checkpoints lie in `<out>/checkpoints/<run_id>/` until then: what a killed run left there is what
+the same command goes on from. Two processes at the same run write the same bits, so neither
+needs a lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganbench.errors import GanbenchError, UsageError
+from ganbench.files import write_text
+from ganbench.plan import Plan
+from ganbench.protocols import Tracker
+from ganbench.record import RunRecord
+
+__all__ = ["Outcome", "load_records", "run_in_store"]
+
+log = logging.getLogger("ganbench")
+
+_FINISHED = ("completed", "diverged")
+_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a request to run."""
+
+    record: RunRecord
+    folder: Path
+    already_done: bool
+
+
+def run_in_store(
+    plan: Plan, out: Path, *, force: bool = False, trackers: Sequence[Tracker] = ()
+) -> Outcome:
+    """Run `plan` under `out`, go on with what was interrupted, or find the finished run.
+
+    Raises `UsageError` with nothing written. A failure inside the run is a record with status
+    `failed` and the traceback in `error.txt`.
+    """
+    final, checkpoints = out / "runs" / plan.run_id, out / "checkpoints" / plan.run_id
+    earlier = _load(final)
+    if earlier is not None and earlier.status in _FINISHED and not force:
+        return Outcome(earlier, final, already_done=True)
+    _check_writable(out)
+    if force:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    work = final.with_name(f".{plan.run_id}.{socket.gethostname()}-{os.getpid()}.tmp")
+    from ganbench.run import execute
+
+    try:
+        try:
+            record = execute(plan, work, checkpoints, trackers=trackers)
+        except UsageError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in _CANNOT_WRITE:
+                raise
+            record = _failed(plan, work, error)
+        record.save(work)
+        _publish(work, final)
+    except OSError as error:
+        raise _cannot_write(error, checkpoints) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    if record.status in _FINISHED:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        _remove_if_empty(checkpoints.parent)
+    for tracker in trackers:
+        tracker.run_end(record, final)
+    return Outcome(record, final, already_done=False)
+
+
+def load_records(out: Path) -> list[RunRecord]:
+    """Every record under `out`, by run_id. One that can't be read is reported and left out."""
+    folders = sorted(p.parent for p in (out / "runs").glob("*/record.json"))
+    return [record for folder in folders if (record := _load(folder)) is not None]
+
+
+def _load(folder: Path) -> RunRecord | None:
+    try:
+        return RunRecord.load(folder)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, UsageError) as error:
+        log.warning("%s can't be read and is left out: %s", folder / "record.json", error)
+        return None
+
+
+def _check_writable(out: Path) -> None:
+    """Raise `UsageError` unless files can be made under `out`. Leaves nothing behind."""
+    existing = next(p for p in (out, *out.absolute().parents) if p.exists())
+    try:
+        if not existing.is_dir():
+            raise NotADirectoryError(f"{existing} is not a folder")
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(f"out is '{out}', where nothing can be written: {reason}") from None
+
+
+def _cannot_write(error: OSError, checkpoints: Path) -> GanbenchError:
+    kept = " The last checkpoint is kept." if (checkpoints / "checkpoint.json").exists() else ""
+    where = f" ({error.filename})" if error.filename else ""
+    return GanbenchError(
+        f"the run's files can't be written: {error.strerror or error}{where}.{kept} "
+        "Mend that, then give the same command again"
+    )
+
+
+def _failed(plan: Plan, work: Path, error: Exception) -> RunRecord:
+    write_text(work / "error.txt", traceback.format_exc())
+    return RunRecord(
+        run_id=plan.run_id,
+        spec=plan.spec,
+        spec_sha256=plan.spec_sha256,
+        status="failed",
+        steps_done=0,
+        nimg=0,
+        error=f"{type(error).__name__}: {error}",
+    )
+
+
+def _publish(work: Path, final: Path) -> None:
+    """Rename the finished folder into its place, putting an older one aside first."""
+    aside = work.with_suffix(".old")
+    for _ in range(10):
+        try:
+            work.replace(final)
+            break
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        with contextlib.suppress(FileNotFoundError):
+            final.replace(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
