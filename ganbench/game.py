@@ -3,76 +3,23 @@
 from __future__ import annotations
 
 import copy
-import inspect
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
-from ganbench.errors import IncompatibleParts
 from ganbench.feed import Feed
-from ganbench.protocols import Data, Loss, Rule, Terms
+from ganbench.loss_sum import combine
+from ganbench.objective import Objective
+from ganbench.player import Player
+from ganbench.protocols import Data, Loss, Rule, Scorer, Terms
 from ganbench.streams import generator, isolated, seed_of
 
-__all__ = ["Game", "Player"]
-
-_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-class Player:
-    """A network and its optimizer."""
-
-    def __init__(self, module: nn.Module, optimizer: torch.optim.Optimizer, fp16: bool) -> None:
-        self.module = module
-        self.optimizer = optimizer
-        self.parameters = [p for p in module.parameters() if p.requires_grad]
-        self.last_loss = torch.zeros(())
-        device = self.parameters[0].device.type if self.parameters else "cpu"
-        self.scaler = torch.amp.GradScaler(device) if fp16 else None
-        closure = inspect.signature(optimizer.step).parameters.get("closure")
-        self._needs_closure = closure is not None and closure.default is closure.empty
-
-    def backward(self, loss: Tensor) -> None:
-        """Add the gradient of `loss` to `.grad`."""
-        (self.scaler.scale(loss) if self.scaler else loss).backward()  # type: ignore[no-untyped-call]
-
-    def update(self) -> None:
-        """One optimizer step on the gradients at hand, which are then dropped."""
-        if self.scaler:
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-        elif self._needs_closure:
-            self.optimizer.step(lambda: self.last_loss)  # type: ignore[arg-type,return-value]
-        else:
-            self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """No gradient work for this player's parameters inside the body."""
-        for parameter in self.parameters:
-            parameter.requires_grad_(False)
-        try:
-            yield
-        finally:
-            for parameter in self.parameters:
-                parameter.requires_grad_(True)
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "module": self.module.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.scaler.state_dict() if self.scaler else None,
-        }
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        self.module.load_state_dict(state["module"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.scaler:
-            self.scaler.load_state_dict(state["scaler"])
+__all__ = ["Game", "build_game"]
 
 
 class Game:
@@ -93,23 +40,27 @@ class Game:
         device: torch.device,
         precision: str = "fp32",
         ema_halflife_kimg: float = 0.0,
+        schedules: tuple[LRScheduler, ...] = (),
     ) -> None:
         self.generator = generator_
         self.discriminator = discriminator
         self.loss = loss
+        self.objective = Objective(generator_, discriminator, loss, device, precision)
         self.feed = feed
         self.z_dim = z_dim
         self.device = device
         self.step = 0
         self.nimg = 0
         self.memory: dict[str, Any] = {}
+        self._schedules = schedules
         self._latents = generator(seed, "latents", device=device)
-        self._autocast_dtype = _AUTOCAST.get(precision)
         self._ema: nn.Module | None = None
         if ema_halflife_kimg > 0:
             self._ema = copy.deepcopy(generator_.module).requires_grad_(False)
-            self._average = get_ema_multi_avg_fn(
-                0.5 ** (feed.batch_size / (1000 * ema_halflife_kimg))
+            self._average = (
+                get_swa_multi_avg_fn()
+                if math.isinf(ema_halflife_kimg)
+                else get_ema_multi_avg_fn(0.5 ** (feed.batch_size / (1000 * ema_halflife_kimg)))
             )
         torch.manual_seed(seed_of(seed, "penalties"))
 
@@ -123,30 +74,44 @@ class Game:
 
     def d_gradient(self, batch: Tensor) -> Terms:
         """Fill D's `.grad` with ∇_D of its loss on `batch` and as many fresh fakes."""
-        return self._gradient(batch, self._backward_d)
+        return self._gradient(batch, self.objective.d)
 
-    def g_gradient(self, batch: Tensor) -> Terms:
-        """Fill G's `.grad` with ∇_G of its loss on `batch` and as many fresh fakes."""
-        return self._gradient(batch, self._backward_g)
+    def g_gradient(
+        self, batch: Tensor, against: Callable[[Tensor, Tensor], Scorer] | None = None
+    ) -> Terms:
+        """Fill G's `.grad` with ∇_G of its loss on `batch` and as many fresh fakes.
+
+        `against(x_real, x_fake)` gives the scorer to play against, instead of D as it is.
+        """
+        return self._gradient(
+            batch, lambda x_real, z, share: self.objective.g(x_real, z, share, against)
+        )
 
     def gradients(self, batch: Tensor) -> Terms:
         """Fill both players' `.grad` at the present point, on the same batch and latents."""
-        return self._gradient(batch, self._backward_both)
+        return self._gradient(batch, self.objective.both)
 
     def joint_gradient(self, batch: Tensor) -> Terms:
         """Fill both players' `.grad` with the gradient of the sum of both losses."""
-        return self._gradient(batch, self._backward_joint)
+        return self._gradient(batch, self.objective.joint)
+
+    @property
+    def players(self) -> tuple[Player, Player]:
+        """D and G, in the order in which they move."""
+        return self.discriminator, self.generator
 
     # --- one step, and what stays after it --------------------------------------------------
 
     def play(self, rule: Rule) -> Terms:
         """One step by `rule`."""
         terms = rule(self)
-        self.step += 1
+        for schedule in self._schedules:
+            schedule.step()
         if self._ema is not None:
             latest = list(self.generator.module.parameters())
             with torch.no_grad():
-                self._average(list(self._ema.parameters()), latest, None)
+                self._average(list(self._ema.parameters()), latest, torch.tensor(self.step + 1))
+        self.step += 1
         return terms
 
     @property
@@ -166,6 +131,8 @@ class Game:
         return {
             "generator": self.generator.state(),
             "discriminator": self.discriminator.state(),
+            "loss": _state_of(self.loss),
+            "schedules": [schedule.state_dict() for schedule in self._schedules],
             "ema": self._ema.state_dict() if self._ema is not None else None,
             "latents": self._latents.get_state(),
             "global_cpu": torch.get_rng_state(),
@@ -178,6 +145,10 @@ class Game:
     def load_state(self, state: Mapping[str, Any]) -> None:
         self.generator.load_state(state["generator"])
         self.discriminator.load_state(state["discriminator"])
+        if state["loss"] is not None:
+            self.loss.load_state_dict(state["loss"])  # type: ignore[attr-defined]
+        for schedule, saved in zip(self._schedules, state["schedules"], strict=True):
+            schedule.load_state_dict(saved)
         if self._ema is not None:
             self._ema.load_state_dict(state["ema"])
         self._latents.set_state(state["latents"].cpu())
@@ -188,114 +159,49 @@ class Game:
         self.step = state["step"]
         self.nimg = state["nimg"]
 
-    # --- gradients --------------------------------------------------------------------------
-
-    def _gradient(self, batch: Tensor, backward: Any) -> Terms:
+    def _gradient(
+        self, batch: Tensor, add_gradient: Callable[[Tensor, Tensor, float], Terms]
+    ) -> Terms:
         """Accumulate over micro-batches, each weighted by its share of the batch."""
         n = len(batch)
         totals: dict[str, Tensor] = {}
         for x_real in self.feed.micro_batches(batch):
             share = len(x_real) / n
-            z = torch.randn(
-                len(x_real), self.z_dim, device=self.device, generator=self._latents
-            )
-            for name, term in backward(x_real, z, share).items():
+            z = torch.randn(len(x_real), self.z_dim, device=self.device, generator=self._latents)
+            for name, term in add_gradient(x_real, z, share).items():
                 part = term.detach().float()
                 part = part if share == 1 else part * share
                 totals[name] = totals[name] + part if name in totals else part
         return totals
 
-    def _backward_d(self, x_real: Tensor, z: Tensor, share: float) -> Terms:
-        with self._autocast(), torch.no_grad():
-            x_fake = self._fake(z)
-        return self._descend_d(x_real, x_fake, share)
 
-    def _backward_g(self, x_real: Tensor, z: Tensor, share: float) -> Terms:
-        with self._autocast():
-            x_fake = self._fake(z)
-        return self._descend_g(x_real, x_fake, share)
-
-    def _backward_both(self, x_real: Tensor, z: Tensor, share: float) -> Terms:
-        with self._autocast():
-            x_fake = self._fake(z)
-        d_terms = self._descend_d(x_real, x_fake.detach(), share)
-        return {**d_terms, **self._descend_g(x_real, x_fake, share)}
-
-    def _backward_joint(self, x_real: Tensor, z: Tensor, share: float) -> Terms:
-        with self._autocast():
-            x_fake = self._fake(z)
-            d_terms = self.loss.d_loss(self._score, x_real, x_fake)
-            g_terms = self.loss.g_loss(self._score, x_real, x_fake)
-            total = _total({**_named("d", d_terms), **_named("g", g_terms)}, "players")
-        self.generator.backward(total if share == 1 else total * share)
-        return {**_named("d", d_terms), **_named("g", g_terms)}
-
-    def _descend_d(self, x_real: Tensor, x_fake: Tensor, share: float) -> Terms:
-        with self._autocast():
-            terms = self.loss.d_loss(self._score, x_real, x_fake)
-            total = _total(terms, "discriminator")
-        self._backward(self.discriminator, total, share)
-        return _named("d", terms)
-
-    def _descend_g(self, x_real: Tensor, x_fake: Tensor, share: float) -> Terms:
-        with self.discriminator.frozen():
-            with self._autocast():
-                terms = self.loss.g_loss(self._score, x_real, x_fake)
-                total = _total(terms, "generator")
-            self._backward(self.generator, total, share)
-        return _named("g", terms)
-
-    @staticmethod
-    def _backward(player: Player, total: Tensor, share: float) -> None:
-        player.last_loss = total.detach()
-        player.backward(total if share == 1 else total * share)
-
-    def _fake(self, z: Tensor) -> Tensor:
-        return self.generator.module(z).float()  # type: ignore[no-any-return]
-
-    def _score(self, x: Tensor) -> Tensor:
-        return self.discriminator.module(x).float()  # type: ignore[no-any-return]
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self._autocast_dtype is None:
-            return nullcontext()
-        return torch.autocast(self.device.type, self._autocast_dtype)
-
-
-def _named(player: str, terms: Terms) -> dict[str, Tensor]:
-    return {f"{player}_{name}": term for name, term in terms.items()}
-
-
-def _total(terms: Terms, player: str) -> Tensor:
-    if not terms:
-        raise IncompatibleParts(
-            f"the loss gives the {player} nothing to descend: "
-            "add an adversarial loss to it, such as nonsat+l1"
-        )
-    first, *rest = terms.values()
-    for term in rest:
-        first = first + term
-    return first
+def _state_of(loss: Loss) -> Any:
+    state_dict = getattr(loss, "state_dict", None)
+    return state_dict() if state_dict is not None else None
 
 
 def build_game(plan: Any, data: Data, device: torch.device) -> Game:
     """The game that a plan describes, at step 0. Call it inside `streams.isolated()`."""
-    from ganbench.loss_sum import combine
-
     spec = plan.spec
     with isolated(seed_of(spec.seed, "init_g")):
         g = plan.generator.create(spec.z_dim, data.shape).to(device).train()
     with isolated(seed_of(spec.seed, "init_d")):
         d = plan.discriminator.create(data.shape).to(device).train()
+    loss = combine([(part.name, part.create()) for part in plan.loss])
     fp16 = spec.precision == "fp16"
+    players = (
+        Player(g, plan.opt_g.create(g), fp16=fp16),
+        Player(d, plan.opt_d.create(d), fp16=fp16, after_update=loss.after_d_update),
+    )
+    schedules = [plan.schedule.create(one.optimizer, spec.steps) for one in players]
     return Game(
-        Player(g, plan.opt_g.create(g), fp16),
-        Player(d, plan.opt_d.create(d), fp16),
-        combine([(part.name, part.create()) for part in plan.loss]),
+        *players,
+        loss,
         Feed(data, spec.batch_size, spec.micro_batch_size, spec.seed, device),
         z_dim=spec.z_dim,
         seed=spec.seed,
         device=device,
         precision=spec.precision,
         ema_halflife_kimg=spec.ema_halflife_kimg,
+        schedules=tuple(one for one in schedules if one is not None),
     )

@@ -46,6 +46,12 @@ def ganbench_optimizers() -> Mapping[str, Factory]:
 
 
 @hookspec
+def ganbench_schedules() -> Mapping[str, Factory]:
+    """schedule(optimizer, steps, **options) -> a torch LRScheduler, or None for no schedule."""
+    return {}
+
+
+@hookspec
 def ganbench_rules() -> Mapping[str, Factory]:
     """rule(**options) -> a function that plays one step: (Game) -> Terms."""
     return {}
@@ -80,6 +86,7 @@ HOOK_OF_KIND = {
     "discriminator": "ganbench_discriminators",
     "loss": "ganbench_losses",
     "optimizer": "ganbench_optimizers",
+    "schedule": "ganbench_schedules",
     "rule": "ganbench_rules",
     "data": "ganbench_data",
     "extractor": "ganbench_extractors",

@@ -19,7 +19,7 @@ from ganbench.spec import RunSpec
 __all__ = ["Part", "Plan", "make_plan"]
 
 # How many arguments the harness itself passes to a factory of each kind, before the options.
-GIVEN_BY_HARNESS = {"generator": 2, "discriminator": 1, "optimizer": 1, "data": 1}
+GIVEN_BY_HARNESS = {"generator": 2, "discriminator": 1, "optimizer": 1, "schedule": 2, "data": 1}
 
 # What changes no result: where things are read and written, and how often state is saved.
 _NOT_HASHED = {"data_root", "extractor_weights", "checkpoint_every", "device"}
@@ -85,6 +85,7 @@ class Plan:
     loss: tuple[Part, ...]
     opt_g: Part
     opt_d: Part
+    schedule: Part
     rule: Part
     data: Part
     metrics: tuple[Part, ...]
@@ -98,6 +99,7 @@ class Plan:
             "loss": list(self.loss),
             "opt_g": [self.opt_g],
             "opt_d": [self.opt_d],
+            "schedule": [self.schedule],
             "rule": [self.rule],
             "data": [self.data],
             "metrics": list(self.metrics),
@@ -156,6 +158,7 @@ def make_plan(spec: RunSpec, registry: Registry) -> Plan:
         "discriminator": one("discriminator", spec.discriminator),
         "opt_g": one("optimizer", spec.opt_g),
         "opt_d": one("optimizer", spec.opt_d),
+        "schedule": one("schedule", spec.schedule),
         "data": one("data", spec.data),
         "extractor": _extractor(registry, spec),
     }

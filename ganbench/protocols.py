@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from ganbench.record import RunRecord
     from ganbench.spec import RunSpec
 
-__all__ = ["Data", "Factory", "Loss", "Metric", "Rule", "Scorer", "Snapshot", "Terms", "Tracker"]
+__all__ = ["Data", "Factory", "Loss", "Metric", "Rule", "Schedule", "Scorer", "Snapshot", "Terms", "Tracker"]
 
 Scorer: TypeAlias = "Callable[[Tensor], Tensor]"
-"""D with its label and condition bound: (N, *shape) -> logits (N,)."""
+"""D with its label and condition bound: (N, *shape) -> logits (N,).
+
+The harness's scorers have an attribute `module`, the network behind them; a wrapper keeps it.
+"""
 
 Terms: TypeAlias = "Mapping[str, Tensor]"
 """Named scalars. A player descends their sum; each is logged under its name."""
@@ -28,6 +31,9 @@ Factory: TypeAlias = "Callable[..., Any] | str"
 
 Rule: TypeAlias = "Callable[[Game], Terms]"
 """One step of the game: updates both players, returns the terms of their losses."""
+
+Schedule: TypeAlias = "Callable[[Any, int], Any]"
+"""(optimizer, steps) -> a torch LRScheduler that is stepped once a step, or None."""
 
 Metric: TypeAlias = "Callable[[Any], Mapping[str, float]]"
 """ganbench.evaluation.Evaluation -> named values."""
@@ -40,6 +46,16 @@ class Loss(Protocol):
     Both methods get D itself rather than its logits, so that relativistic losses and gradient
     penalties are losses like any other. `x_real` and `x_fake` are (N, *shape). In `d_loss`
     `x_fake` carries no gradient to G; in `g_loss` it does, and D's parameters are frozen.
+
+    A loss may also have any of these, which the harness looks for by name:
+
+    `wrap(discriminator) -> Scorer`: every loss of the sum gets the scorer that this returns.
+    `after_d_update(module)`: called with D's network after each of its updates.
+    `state_dict()`, `load_state_dict(state)`: what a checkpoint must hold for it.
+    `players_penalty(d_total, g_total, d_parameters, g_parameters) -> scalar`: descended by both
+    players; its gradient may pass through the gradients of the totals.
+
+    Randomness comes from torch's global state, which the harness seeds and restores.
     """
 
     def d_loss(self, discriminator: Scorer, x_real: Tensor, x_fake: Tensor) -> Terms: ...

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 
 from ganbench.game import Game
 from ganbench.protocols import Rule, Terms
 
-__all__ = ["alternating", "joint", "simultaneous"]
+__all__ = [
+    "alternating",
+    "extragradient",
+    "extragradient_past",
+    "joint",
+    "lookahead_minimax",
+    "simultaneous",
+]
+
+AtLeastOne = Annotated[int, Field(ge=1)]
 
 
-def alternating(n_dis: Annotated[int, Field(ge=1)] = 1) -> Rule:
+def alternating(n_dis: AtLeastOne = 1) -> Rule:
     """n_dis updates of D, each on fresh data, then one update of G against the new D.
 
     Goodfellow et al. 2014 (arXiv:1406.2661), algorithm 1, where n_dis is k.
@@ -38,8 +48,79 @@ def simultaneous() -> Rule:
 
     def step(game: Game) -> Terms:
         terms = game.gradients(game.draw())
-        game.discriminator.update()
-        game.generator.update()
+        _move_both(game)
+        return terms
+
+    return step
+
+
+def extragradient() -> Rule:
+    """Both players look ahead by one update; the gradients found there move them from where they
+    were: ω' = ω − αF(ω), ω ← ω − αF(ω').
+
+    Both the look-ahead and the update are the optimizer's own, whose moments see both gradients:
+    with adam this is ExtraAdam. Gidel et al. 2019 (arXiv:1802.10551), algorithms 2 and 4.
+    """
+
+    def step(game: Game) -> Terms:
+        start = [player.position() for player in game.players]
+        game.gradients(game.draw())
+        _move_both(game)
+        terms = game.gradients(game.draw())
+        _move_both_to(game, start)
+        _move_both(game)
+        return terms
+
+    return step
+
+
+def extragradient_past() -> Rule:
+    """Extragradient with one gradient a step: the look-ahead reuses the last look-ahead's gradient,
+    ω'ₜ = ω_t − αF(ω'ₜ₋₁), ω_{t+1} = ω_t − αF(ω'ₜ).
+
+    The first step looks ahead by no gradient. Popov 1980; Gidel et al. 2019 (arXiv:1802.10551),
+    eq. 12 and 13.
+    """
+
+    def step(game: Game) -> Terms:
+        start = [player.position() for player in game.players]
+        past = game.memory.get("past")
+        if past is not None:
+            for player, gradient in zip(game.players, past, strict=True):
+                player.set_gradient(gradient)
+            _move_both(game)
+        terms = game.gradients(game.draw())
+        game.memory["past"] = [player.gradient() for player in game.players]
+        _move_both_to(game, start)
+        _move_both(game)
+        return terms
+
+    return step
+
+
+def lookahead_minimax(
+    k: AtLeastOne = 5,
+    alpha: Annotated[float, Field(gt=0, le=1)] = 0.5,
+    inner: Literal["alternating", "simultaneous", "extragradient"] = "alternating",
+) -> Rule:
+    """Every k steps of the inner rule both players go back to ω_slow + α(ω − ω_slow), together.
+
+    Chavdarova et al. 2021 (arXiv:2006.14567), algorithm 1.
+    """
+    inner_step = {
+        "alternating": alternating,
+        "simultaneous": simultaneous,
+        "extragradient": extragradient,
+    }[inner]()
+
+    def step(game: Game) -> Terms:
+        if "slow" not in game.memory:
+            game.memory["slow"] = [player.position() for player in game.players]
+        terms = inner_step(game)
+        if (game.step + 1) % k == 0:
+            for player, slow in zip(game.players, game.memory["slow"], strict=True):
+                torch._foreach_lerp_(slow, [p.detach() for p in player.parameters], alpha)
+                player.move_to(slow)
         return terms
 
     return step
@@ -53,8 +134,17 @@ def joint() -> Rule:
 
     def step(game: Game) -> Terms:
         terms = game.joint_gradient(game.draw())
-        game.discriminator.update()
-        game.generator.update()
+        _move_both(game)
         return terms
 
     return step
+
+
+def _move_both(game: Game) -> None:
+    for player in game.players:
+        player.update()
+
+
+def _move_both_to(game: Game, positions: list[list[torch.Tensor]]) -> None:
+    for player, position in zip(game.players, positions, strict=True):
+        player.move_to(position)

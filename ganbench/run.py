@@ -206,6 +206,7 @@ class _Run:
             extractor=extractor,
             device=self.device,
             data_label=self.plan.data.name,
+            discriminator=game.discriminator.module,
         )
         values: dict[str, float] = {}
         for part in self.plan.metrics:

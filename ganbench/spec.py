@@ -41,13 +41,14 @@ Count = Annotated[int, Field(ge=1, strict=True)]
 class RunSpec(BaseModel):
     """One run. `opt` sets `opt_g` and `opt_d` at once. Raises `UsageError` for a bad value."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     generator: ComponentText = Field("mlp", description="generator")
     discriminator: ComponentText = Field("mlp", description="discriminator")
     loss: SumText = Field("nonsat", description="loss; add terms with +: nonsat+l1:weight=100")
     opt_g: ComponentText = Field("adam", description="the generator's optimizer")
     opt_d: ComponentText = Field("adam", description="the discriminator's optimizer")
+    schedule: ComponentText = Field("constant", description="learning-rate schedule of both")
     rule: ComponentText = Field("alternating", description="update rule")
     data: ComponentText = Field("fashion-mnist-10k", description="data set")
     data_root: Path | None = Field(None, description="folder that holds data sets")
@@ -59,7 +60,7 @@ class RunSpec(BaseModel):
     n_dis: Count = Field(1, description="discriminator updates a step")
     z_dim: Count = Field(100, description="dimension of the latent z")
     ema_halflife_kimg: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="evaluate an averaged generator with this half-life; 0: the last one"
+        0.0, description="evaluate an averaged G with this half-life; 0: no average, inf: Polyak's"
     )
     seed: Annotated[int, Field(ge=0, strict=True)] = Field(0, description="seed of every stream")
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda|cuda:\d+|mps)$")] = Field(

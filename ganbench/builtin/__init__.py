@@ -55,10 +55,24 @@ def ganbench_optimizers() -> Mapping[str, Factory]:
 
 
 @hookimpl
+def ganbench_schedules() -> Mapping[str, Factory]:
+    return {
+        "constant": f"{_HERE}.schedules:constant",
+        "linear": f"{_HERE}.schedules:linear",
+        "cosine": f"{_HERE}.schedules:cosine",
+        "warmup": f"{_HERE}.schedules:warmup",
+    }
+
+
+@hookimpl
 def ganbench_rules() -> Mapping[str, Factory]:
     return {
         "alternating": "ganbench.rules:alternating",
         "simultaneous": "ganbench.rules:simultaneous",
+        "extragradient": "ganbench.rules:extragradient",
+        "extragradient-past": "ganbench.rules:extragradient_past",
+        "lookahead-minimax": "ganbench.rules:lookahead_minimax",
+        "unrolled": "ganbench.unrolled:unrolled",
         "joint": "ganbench.rules:joint",
     }
 

@@ -1,0 +1,104 @@
+"""A player: a network and the optimizer that moves it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Player"]
+
+
+class Player:
+    """A network and its optimizer. `after_update` is called with the network after each update."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        fp16: bool = False,
+        after_update: Callable[[nn.Module], None] | None = None,
+    ) -> None:
+        self.module = module
+        self.optimizer = optimizer
+        self.parameters = [p for p in module.parameters() if p.requires_grad]
+        self.last_loss = torch.zeros(())
+        device = self.parameters[0].device.type if self.parameters else "cpu"
+        self.scaler = torch.amp.GradScaler(device) if fp16 else None
+        self._after_update = after_update
+        closure = inspect.signature(optimizer.step).parameters.get("closure")
+        self._needs_closure = closure is not None and closure.default is closure.empty
+
+    def backward(self, loss: Tensor, *, only_own: bool = False) -> None:
+        """Add the gradient of `loss` to `.grad`: of every network in its graph, or only this one's,
+        keeping the graph."""
+        self.last_loss = loss.detach()
+        scaled = self.scaler.scale(loss) if self.scaler else loss
+        if only_own:
+            torch.autograd.backward(scaled, inputs=self.parameters, retain_graph=True)
+        else:
+            torch.autograd.backward(scaled)
+
+    def update(self) -> None:
+        """One optimizer step on the gradients at hand, which are then dropped."""
+        if self.scaler:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        elif self._needs_closure:
+            self.optimizer.step(lambda: self.last_loss)  # type: ignore[arg-type,return-value]
+        else:
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self._after_update is not None:
+            self._after_update(self.module)
+
+    def position(self) -> list[Tensor]:
+        """A copy of the parameters, for `move_to`."""
+        return [p.detach().clone() for p in self.parameters]
+
+    @torch.no_grad()
+    def move_to(self, position: Sequence[Tensor]) -> None:
+        """Set the parameters, leaving their gradients and the optimizer's state as they are."""
+        for parameter, value in zip(self.parameters, position, strict=True):
+            parameter.copy_(value)
+
+    def gradient(self) -> list[Tensor]:
+        """A copy of the gradients at hand; zeros where there is none."""
+        return [
+            torch.zeros_like(p) if p.grad is None else p.grad.detach().clone()
+            for p in self.parameters
+        ]
+
+    def set_gradient(self, gradient: Sequence[Tensor]) -> None:
+        """Replace the gradients at hand by copies of these."""
+        for parameter, value in zip(self.parameters, gradient, strict=True):
+            parameter.grad = value.clone()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """No gradient work for this player's parameters inside the body."""
+        for parameter in self.parameters:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in self.parameters:
+                parameter.requires_grad_(True)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "module": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict() if self.scaler else None,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scaler:
+            self.scaler.load_state_dict(state["scaler"])

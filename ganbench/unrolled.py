@@ -1,0 +1,98 @@
+"""Unrolled GANs: G's gradient passes through k updates of D that are then taken back."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ganbench.errors import IncompatibleParts
+from ganbench.game import Game
+from ganbench.player import Player
+from ganbench.protocols import Loss, Rule, Scorer, Terms
+
+__all__ = ["unrolled"]
+
+
+def unrolled(k: Annotated[int, Field(ge=0)] = 5) -> Rule:
+    """D moves once; G descends its loss against the D that k further updates would make, with the
+    gradient through those updates; then they are taken back. k = 0 is alternating.
+
+    The k updates are those of D's own optimizer, from its present state, on G's batch. Metz et al.
+    2017 (arXiv:1611.02163), eq. 6-9.
+    """
+
+    def step(game: Game) -> Terms:
+        batch = game.draw()
+        d_terms = game.d_gradient(batch)
+        game.discriminator.update()
+
+        def unrolled_d(x_real: Tensor, x_fake: Tensor) -> Scorer:
+            return _unroll(game.discriminator, game.loss, x_real, x_fake, k)
+
+        g_terms = game.g_gradient(batch, against=unrolled_d)
+        game.generator.update()
+        return {**d_terms, **g_terms}
+
+    return step
+
+
+class _ScorerAt:
+    """D's network with other parameters; its own are not touched."""
+
+    def __init__(self, module: nn.Module, state: dict[str, Tensor]) -> None:
+        self.module = module
+        self._state = state
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return functional_call(self.module, self._state, (x,)).float()  # type: ignore[no-any-return]
+
+
+def _unroll(player: Player, loss: Loss, x_real: Tensor, x_fake: Tensor, k: int) -> Scorer:
+    """D after k differentiable updates on this batch."""
+    module = player.module
+    named = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    buffers = {name: b.clone() for name, b in module.named_buffers()}
+    weights = {name: p.detach().clone().requires_grad_() for name, p in named.items()}
+    moving = [weight.clone() for weight in weights.values()]
+    optimizer = _differentiable_copy(player.optimizer, list(named.values()), moving)
+    for _ in range(k):
+        now = dict(zip(named, (p.clone() for p in moving), strict=True))
+        total = sum(loss.d_loss(_ScorerAt(module, {**now, **buffers}), x_real, x_fake).values())
+        gradients = torch.autograd.grad(total, list(now.values()), create_graph=True)  # type: ignore[arg-type]
+        for parameter, gradient in zip(moving, gradients, strict=True):
+            parameter.grad = gradient
+        optimizer.step()
+    return _ScorerAt(module, {**dict(zip(named, moving, strict=True)), **buffers})
+
+
+def _differentiable_copy(
+    optimizer: torch.optim.Optimizer, old: list[nn.Parameter], new: list[Tensor]
+) -> torch.optim.Optimizer:
+    """An optimizer of the same class, options and state over `new`, whose steps are differentiable.
+
+    Raises `IncompatibleParts` for a class that has no `differentiable` option.
+    """
+    cls = type(optimizer)
+    if "differentiable" not in inspect.signature(cls).parameters:
+        raise IncompatibleParts(
+            f"rule 'unrolled' differentiates through D's optimizer, and {cls.__name__} can't be: "
+            "take one of torch.optim's with a `differentiable` option, such as sgd or adam"
+        )
+    place = {id(p): i for i, p in enumerate(old)}
+    groups: list[dict[str, Any]] = []
+    for group in optimizer.param_groups:
+        options = {name: value for name, value in group.items() if name != "params"}
+        options |= {"differentiable": True, "fused": False, "foreach": False, "capturable": False}
+        known = inspect.signature(cls).parameters
+        options = {name: value for name, value in options.items() if name in known}
+        groups.append({**options, "params": [new[place[id(p)]] for p in group["params"]]})
+    twin = cls(groups, differentiable=True)  # type: ignore[call-arg]
+    for parameter, state in optimizer.state.items():
+        twin.state[new[place[id(parameter)]]] = copy.deepcopy(state)
+    return twin
