@@ -17,16 +17,16 @@ _HERE = "ganbench.builtin"
 @hookimpl
 def ganbench_generators() -> Mapping[str, Factory]:
     return {
-        "mlp": f"{_HERE}.generators:mlp",
-        "dcgan": f"{_HERE}.generators:dcgan",
+        "mlp": f"{_HERE}.networks.mlp:generator",
+        "dcgan": f"{_HERE}.networks.dcgan:generator",
     }
 
 
 @hookimpl
 def ganbench_discriminators() -> Mapping[str, Factory]:
     return {
-        "mlp": f"{_HERE}.discriminators:mlp",
-        "dcgan": f"{_HERE}.discriminators:dcgan",
+        "mlp": f"{_HERE}.networks.mlp:discriminator",
+        "dcgan": f"{_HERE}.networks.dcgan:discriminator",
     }
 
 
@@ -47,8 +47,13 @@ def ganbench_optimizers() -> Mapping[str, Factory]:
         "gd": f"{_HERE}.optimizers:gd",
         "sgd": f"{_HERE}.optimizers:sgd",
         "adam": f"{_HERE}.optimizers:adam",
+        "omd": f"{_HERE}.optimizers:omd",
+        "optimistic-adam": f"{_HERE}.optimizers:optimistic_adam",
+        "optimistic": f"{_HERE}.optimizers:optimistic",
+        "lookahead": f"{_HERE}.optimizers:lookahead",
         "lbfgs": f"{_HERE}.optimizers:lbfgs",
         "muon": f"{_HERE}.optimizers:muon",
+        "sparseadam": f"{_HERE}.optimizers:sparseadam",
     }
     rest = {name.lower(): f"{_HERE}.torch_optim:{name}" for name in torch_optimizer_names()}
     return rest | named
