@@ -118,7 +118,8 @@ def summary_of(target: Factory) -> str:
 def _docstring_from_source(target: str) -> str | None:
     module, _, attribute = target.partition(":")
     docstrings = _docstrings(module)
-    return docstrings.get(attribute, docstrings.get("__getattr__"))
+    generic = docstrings.get("__getattr__", "").replace("{attribute}", attribute)
+    return docstrings.get(attribute, generic)
 
 
 @lru_cache

@@ -16,7 +16,7 @@ from ganbench.grammar import Component, format_component, parse_component, parse
 from ganbench.registry import Registered, Registry
 from ganbench.spec import RunSpec
 
-__all__ = ["Part", "Plan", "make_plan"]
+__all__ = ["Part", "Plan", "make_part", "make_plan"]
 
 # How many arguments the harness itself passes to a factory of each kind, before the options.
 GIVEN_BY_HARNESS = {"generator": 2, "discriminator": 1, "optimizer": 1, "schedule": 2, "data": 1}
@@ -144,14 +144,14 @@ def make_plan(spec: RunSpec, registry: Registry) -> Plan:
 
     spec = _with_suggestions(spec, registry)
     spec, rule = _settle_n_dis(spec, registry)
-    loss = tuple(_part(registry, "loss", one) for one in parse_sum(spec.loss))
+    loss = tuple(make_part(registry, "loss", one) for one in parse_sum(spec.loss))
     names = [part.name for part in loss]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"loss '{spec.loss}' names '{name}' twice: add their weights instead")
 
     def one(kind: str, text: str) -> Part:
-        return _part(registry, kind, parse_component(text))
+        return make_part(registry, kind, parse_component(text))
 
     parts = {
         "generator": one("generator", spec.generator),
@@ -176,7 +176,8 @@ def make_plan(spec: RunSpec, registry: Registry) -> Plan:
     return Plan(canonical, loss=loss, rule=rule, metrics=metrics, **parts)
 
 
-def _part(registry: Registry, kind: str, component: Component) -> Part:
+def make_part(registry: Registry, kind: str, component: Component) -> Part:
+    """The component with its options checked. Raises `UsageError` if either is unknown."""
     registered = registry.find(kind, component.name)
     options = options_of(registered.factory, GIVEN_BY_HARNESS.get(kind, 0))
     given = check_options(f"{kind} '{component.name}'", options, component.options)
@@ -191,7 +192,7 @@ def _extractor(registry: Registry, spec: RunSpec) -> Part:
         if not weights.is_file():
             raise UsageError(f"extractor_weights is '{weights}', which is not a file")
         component = Component(component.name, {**component.options, "weights": str(weights)})
-    return _part(registry, "extractor", component)
+    return make_part(registry, "extractor", component)
 
 
 def _with_suggestions(spec: RunSpec, registry: Registry) -> RunSpec:
@@ -222,7 +223,7 @@ def _explicit(spec: RunSpec) -> dict[str, Any]:
 def _settle_n_dis(spec: RunSpec, registry: Registry) -> tuple[RunSpec, Part]:
     """`--n-dis 5` and `--rule alternating:n_dis=5` are the same choice."""
     component = parse_component(spec.rule)
-    part = _part(registry, "rule", component)
+    part = make_part(registry, "rule", component)
     in_rule, in_spec = part.given.get("n_dis"), "n_dis" in spec.model_fields_set
     if "n_dis" not in part.options:
         if in_spec and spec.n_dis != 1:
@@ -232,7 +233,7 @@ def _settle_n_dis(spec: RunSpec, registry: Registry) -> tuple[RunSpec, Part]:
         raise UsageError(f"n_dis is {spec.n_dis}, but {part.label} says {in_rule}: give it once")
     n_dis = spec.n_dis if in_rule is None and in_spec else part.options["n_dis"]
     options = {**component.options, "n_dis": n_dis}
-    part = _part(registry, "rule", Component(component.name, options))
+    part = make_part(registry, "rule", Component(component.name, options))
     return spec.model_copy(update={"n_dis": n_dis}), part
 
 

@@ -27,29 +27,34 @@ def torch_optimizer_names() -> list[str]:
     return sorted(name for name in names if name[0].isupper() and name != "Optimizer")
 
 
+@functools.lru_cache(maxsize=None)
 def from_torch(name: str) -> Any:
-    """optimizer(module, **options) from torch.optim's class of that name, its options and its
-    defaults; `fused=True` unless told otherwise, where the class has it."""
+    """optimizer(module, **options) from torch.optim's class of that name: its options, its
+    defaults, and `fused=True` where the class has it."""
     import torch
 
     cls = getattr(torch.optim, name)
-
-    @functools.wraps(cls.__init__, updated=())
-    def factory(module: torch.nn.Module, **options: Any) -> torch.optim.Optimizer:
-        return cls(module.parameters(), **options)
-
     signature = inspect.signature(cls)
-    parameters = [p for p in signature.parameters.values() if p.name != "params"]
-    module = inspect.Parameter("module", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    factory.__signature__ = signature.replace(parameters=[module, *parameters])  # type: ignore[attr-defined]
-    factory.__doc__ = cls.__doc__
+    own = {p.name: p for p in signature.parameters.values() if p.name != "params"}
+    if "fused" in own:
+        own["fused"] = own["fused"].replace(default=True)
+
+    def factory(module: torch.nn.Module, **options: Any) -> torch.optim.Optimizer:
+        if "fused" in own:
+            options.setdefault("fused", not options.get("foreach"))
+        return cls(module.parameters(), **options)  # type: ignore[no-any-return]
+
+    module = inspect.Parameter("module", inspect.Parameter.POSITIONAL_ONLY)
+    options = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own.values()]
+    factory.__signature__ = inspect.Signature([module, *options])  # type: ignore[attr-defined]
+    factory.__annotations__ = {p.name: p.annotation for p in own.values()}
+    factory.__doc__ = f"torch.optim.{name}, with its own options and defaults.\n\n{cls.__doc__}"
     factory.__name__ = factory.__qualname__ = name
-    del factory.__wrapped__
     return factory
 
 
-def __getattr__(name: str) -> Any:
-    """An optimizer of torch.optim, with its own options."""
-    if name.startswith("_") or name not in torch_optimizer_names():
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return functools.lru_cache(maxsize=None)(from_torch)(name)
+def __getattr__(attribute: str) -> Any:
+    """torch.optim.{attribute}, with its own options and defaults."""
+    if attribute.startswith("_") or attribute not in torch_optimizer_names():
+        raise AttributeError(f"module '{__name__}' has no attribute '{attribute}'")
+    return from_torch(attribute)
