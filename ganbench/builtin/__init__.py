@@ -32,12 +32,18 @@ def ganbench_discriminators() -> Mapping[str, Factory]:
 
 @hookimpl
 def ganbench_losses() -> Mapping[str, Factory]:
+    classic = f"{_HERE}.losses.classic"
+    reconstruction = f"{_HERE}.losses.reconstruction"
     return {
-        "minimax": f"{_HERE}.losses:minimax",
-        "nonsat": f"{_HERE}.losses:nonsat",
-        "nonsat-negated": f"{_HERE}.losses:nonsat_negated",
-        "l1": f"{_HERE}.losses:l1",
-        "l2": f"{_HERE}.losses:l2",
+        "minimax": f"{classic}:minimax",
+        "nonsat": f"{classic}:nonsat",
+        "nonsat-negated": f"{classic}:nonsat_negated",
+        "lsgan": f"{classic}:lsgan",
+        "least-squares": f"{classic}:lsgan",
+        "hinge": f"{classic}:hinge",
+        "wgan": f"{classic}:wgan",
+        "l1": f"{reconstruction}:l1",
+        "l2": f"{reconstruction}:l2",
     }
 
 
