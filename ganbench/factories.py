@@ -7,7 +7,9 @@ against its annotations through pydantic, before the factory is called.
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
+import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,7 +41,17 @@ class Option:
     def type_name(self) -> str:
         if self.annotation is inspect.Parameter.empty:
             return "any"
-        return inspect.formatannotation(self.annotation).replace("typing.", "")
+        if isinstance(self.annotation, str):
+            return self.annotation
+        plain = _evaluate(self.annotation, {}, bounds=False)
+        return inspect.formatannotation(plain).replace("typing.", "")
+
+
+def _evaluate(annotation: Any, namespace: Mapping[str, Any], *, bounds: bool) -> Any:
+    """The annotation's type, with or without the bounds in its `Annotated`s, at any depth."""
+    holder = types.SimpleNamespace(__annotations__={"it": annotation})
+    hints = typing.get_type_hints(holder, globalns=dict(namespace), include_extras=bounds)
+    return hints["it"]
 
 
 def resolve_factory(target: Factory) -> Any:
@@ -56,15 +68,16 @@ def resolve_factory(target: Factory) -> Any:
 def options_of(factory: Any, given_by_harness: int) -> dict[str, Option]:
     """The options a user may set: the parameters after those that the harness passes."""
     signature = inspect.signature(factory)
-    try:
-        hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
-    except Exception:  # a hint that can't be evaluated is simply not checked
-        hints = {}
+    function = inspect.unwrap(factory.__init__ if inspect.isclass(factory) else factory)
+    namespace = getattr(function, "__globals__", {})
     options = {}
     for name, parameter in list(signature.parameters.items())[given_by_harness:]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
-        annotation = hints.get(name, parameter.annotation)
+        annotation = parameter.annotation
+        if annotation is not parameter.empty:
+            with contextlib.suppress(Exception):  # one that can't be evaluated is not checked
+                annotation = _evaluate(annotation, namespace, bounds=True)
         options[name] = Option(name, parameter.default, annotation)
     return options
 
@@ -77,9 +90,7 @@ def check_options(
         if name not in options:
             known = ", ".join(map(_describe, options.values())) or "it has none"
             close = nearest(name, options)
-            raise UsageError(
-                f"{label} has no option '{name}'{close or '.'} Its options: {known}"
-            )
+            raise UsageError(f"{label} has no option '{name}'{close or '.'} Its options: {known}")
     missing = [name for name, option in options.items() if option.required and name not in given]
     if missing:
         raise UsageError(f"{label} needs the option '{missing[0]}': write {missing[0]}=…")
@@ -97,14 +108,16 @@ def _coerce(label: str, option: Option, value: Any) -> Any:
 
     try:
         try:
-            adapter = TypeAdapter(option.annotation, config=ConfigDict(arbitrary_types_allowed=True))
+            config = ConfigDict(arbitrary_types_allowed=True)
+            adapter = TypeAdapter(option.annotation, config=config)
         except PydanticSchemaGenerationError:
             return value
         return adapter.validate_python(value)
     except ValidationError as error:
         reasons = "; ".join(dict.fromkeys(detail["msg"] for detail in error.errors()))
         raise UsageError(
-            f"{label}: option '{option.name}' is {value!r}, but wants {option.type_name} ({reasons})"
+            f"{label}: option '{option.name}' is {value!r}, "
+            f"but wants {option.type_name} ({reasons})"
         ) from None
 
 
