@@ -207,6 +207,7 @@ class _Run:
             device=self.device,
             data_label=self.plan.data.name,
             discriminator=game.discriminator.module,
+            facts=data.facts,
         )
         values: dict[str, float] = {}
         for part in self.plan.metrics:

@@ -17,6 +17,8 @@ _HERE = "ganbench.builtin"
 @hookimpl
 def ganbench_generators() -> Mapping[str, Factory]:
     return {
+        "dirac": f"{_HERE}.games:point",
+        "bilinear": f"{_HERE}.games:point",
         "mlp": f"{_HERE}.networks.mlp:generator",
         "dcgan": f"{_HERE}.networks.dcgan:generator",
     }
@@ -25,6 +27,8 @@ def ganbench_generators() -> Mapping[str, Factory]:
 @hookimpl
 def ganbench_discriminators() -> Mapping[str, Factory]:
     return {
+        "dirac": f"{_HERE}.games:linear_score",
+        "bilinear": f"{_HERE}.games:linear_score",
         "mlp": f"{_HERE}.networks.mlp:discriminator",
         "dcgan": f"{_HERE}.networks.dcgan:discriminator",
     }
@@ -94,6 +98,12 @@ def ganbench_data() -> Mapping[str, Factory]:
         "fashion-mnist-10k": f"{_HERE}.datasets:fashion_mnist_10k",
         "fashion-mnist": f"{_HERE}.datasets:fashion_mnist",
         "digits": f"{_HERE}.datasets:digits",
+        "dirac": f"{_HERE}.games:dirac",
+        "bilinear": f"{_HERE}.games:bilinear",
+        "ring8": f"{_HERE}.games:ring8",
+        "grid25": f"{_HERE}.games:grid25",
+        "swissroll": f"{_HERE}.games:swissroll",
+        "gaussian": f"{_HERE}.games:gaussian",
     }
 
 
@@ -111,4 +121,8 @@ def ganbench_metrics() -> Mapping[str, Factory]:
         "fid": f"{_HERE}.metrics:fid",
         "kid": f"{_HERE}.metrics:kid",
         "precision-recall": f"{_HERE}.metrics:precision_recall",
+        "distance-to-equilibrium": f"{_HERE}.point_metrics:distance_to_equilibrium",
+        "mode-coverage": f"{_HERE}.point_metrics:mode_coverage",
+        "wasserstein": f"{_HERE}.point_metrics:wasserstein",
+        "mmd": f"{_HERE}.point_metrics:mmd",
     }
