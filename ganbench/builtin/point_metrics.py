@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from ganbench.errors import IncompatibleParts
-from ganbench.evaluation import Evaluation
 from ganbench.protocols import Metric
+
+if TYPE_CHECKING:
+    from ganbench.evaluation import Evaluation
 
 __all__ = ["distance_to_equilibrium", "mmd", "mode_coverage", "wasserstein"]
 
