@@ -21,6 +21,10 @@ def ganbench_generators() -> Mapping[str, Factory]:
         "bilinear": f"{_HERE}.games:point",
         "mlp": f"{_HERE}.networks.mlp:generator",
         "dcgan": f"{_HERE}.networks.dcgan:generator",
+        "sngan-resnet": f"{_HERE}.networks.sngan_resnet:generator",
+        "resnet": f"{_HERE}.networks.resnet:generator",
+        "r3gan": f"{_HERE}.networks.r3gan:generator",
+        "autoencoder": f"{_HERE}.networks.autoencoder:generator",
     }
 
 
@@ -31,23 +35,45 @@ def ganbench_discriminators() -> Mapping[str, Factory]:
         "bilinear": f"{_HERE}.games:linear_score",
         "mlp": f"{_HERE}.networks.mlp:discriminator",
         "dcgan": f"{_HERE}.networks.dcgan:discriminator",
+        "sngan-resnet": f"{_HERE}.networks.sngan_resnet:discriminator",
+        "resnet": f"{_HERE}.networks.resnet:discriminator",
+        "r3gan": f"{_HERE}.networks.r3gan:discriminator",
+        "autoencoder": f"{_HERE}.networks.autoencoder:discriminator",
     }
 
 
 @hookimpl
 def ganbench_losses() -> Mapping[str, Factory]:
-    classic = f"{_HERE}.losses.classic"
-    reconstruction = f"{_HERE}.losses.reconstruction"
+    losses, penalties, augment = f"{_HERE}.losses", f"{_HERE}.penalties", f"{_HERE}.augment"
     return {
-        "minimax": f"{classic}:minimax",
-        "nonsat": f"{classic}:nonsat",
-        "nonsat-negated": f"{classic}:nonsat_negated",
-        "lsgan": f"{classic}:lsgan",
-        "least-squares": f"{classic}:lsgan",
-        "hinge": f"{classic}:hinge",
-        "wgan": f"{classic}:wgan",
-        "l1": f"{reconstruction}:l1",
-        "l2": f"{reconstruction}:l2",
+        "minimax": f"{losses}.classic:minimax",
+        "nonsat": f"{losses}.classic:nonsat",
+        "nonsat-negated": f"{losses}.classic:nonsat_negated",
+        "lsgan": f"{losses}.classic:lsgan",
+        "least-squares": f"{losses}.classic:lsgan",
+        "hinge": f"{losses}.classic:hinge",
+        "wgan": f"{losses}.classic:wgan",
+        "rpgan": f"{losses}.relativistic:rpgan",
+        "ragan": f"{losses}.relativistic:ragan",
+        "ralsgan": f"{losses}.relativistic:ralsgan",
+        "f-gan": f"{losses}.divergences:f_gan",
+        "mmd": f"{losses}.mmd:mmd",
+        "ebgan": f"{losses}.energy:ebgan",
+        "began": f"{losses}.energy:began",
+        "l1": f"{losses}.reconstruction:l1",
+        "l2": f"{losses}.reconstruction:l2",
+        "r1": f"{penalties}.gradient:r1",
+        "r2": f"{penalties}.gradient:r2",
+        "wgan-gp": f"{penalties}.gradient:wgan_gp",
+        "wgan-lp": f"{penalties}.gradient:wgan_lp",
+        "dragan": f"{penalties}.gradient:dragan",
+        "clip": f"{penalties}.constraints:clip",
+        "ortho": f"{penalties}.constraints:ortho",
+        "consistency": f"{penalties}.constraints:consistency",
+        "consensus": f"{penalties}.consensus:consensus",
+        "instance-noise": f"{augment}.noise:instance_noise",
+        "diffaug": f"{augment}.diffaug:diffaug",
+        "ada": f"{augment}.ada:ada",
     }
 
 
@@ -119,6 +145,7 @@ def ganbench_extractors() -> Mapping[str, Factory]:
 def ganbench_metrics() -> Mapping[str, Factory]:
     return {
         "fid": f"{_HERE}.metrics:fid",
+        "fid-infinity": f"{_HERE}.metrics:fid_infinity",
         "kid": f"{_HERE}.metrics:kid",
         "precision-recall": f"{_HERE}.metrics:precision_recall",
         "distance-to-equilibrium": f"{_HERE}.point_metrics:distance_to_equilibrium",
