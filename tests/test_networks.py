@@ -453,6 +453,89 @@ def test_a_residual_block_s_shortcut_is_the_same_at_either_side() -> None:
     torch.testing.assert_close(up.shortcut(x), up.shortcut[0](double(x)))
 
 
+def test_a_residual_block_adds_to_its_input_as_it_came() -> None:
+    block = ResidualBlock(4, 4)
+    nn.init.zeros_(block.residual[-1].weight)
+    nn.init.zeros_(block.residual[-1].bias)
+    x = images(2, 4, 8, 8)
+    before = x.clone()
+
+    assert torch.equal(block(x), before)
+
+
+def test_r3gan_resamples_with_the_filter_1_3_3_1() -> None:
+    # Halving: an 8·8 counts as 1·1, 1·3, 3·1 and 3·3 in the four pixels nearest to it.
+    # Doubling: 4·4 becomes [1, 3, 3, 1] ⊗ [1, 3, 3, 1], four times as much in all.
+    up, down = (
+        next(m for m in net if type(m).__name__ == "_Resample")
+        for net in (make_g("r3gan", (1, 8, 8)), make_d("r3gan", (1, 8, 8)))
+    )
+    x = torch.zeros(1, 1, 6, 6)
+    x[..., 2, 2] = 64
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+
+    halved, doubled = down(x)[0, 0], up(x / 4)[0, 0]
+
+    assert halved.tolist() == [[1.0, 3.0, 0.0], [3.0, 9.0, 0.0], [0.0, 0.0, 0.0]]
+    assert torch.equal(doubled[3:7, 3:7], torch.outer(taps, taps))
+    assert doubled.sum() == 64
+
+
+@pytest.mark.parametrize(
+    ("side", "blocks", "last_side"),
+    [(28, 4, 7), (32, 4, 8), (48, 5, 3), (64, 5, 2), (128, 6, 4)],
+)
+def test_sngan_resnet_sums_over_the_published_last_side(
+    side: int, blocks: int, last_side: int
+) -> None:
+    # Tables 4 to 6: at 32 two of four blocks halve, at 48 four of five, at 128 five of six.
+    d = make_d("sngan-resnet", (3, side, side), spectral_norm=False)
+    body = [m for m in d if isinstance(m, ResidualBlock)]
+    x = nn.Sequential(*body)(images(2, 3, side, side))
+    by_hand = x.relu().sum((2, 3)) @ d[-2].weight[0] + d[-2].bias
+
+    assert len(body) == blocks
+    assert x.shape[2:] == (last_side, last_side)
+    torch.testing.assert_close(d[len(body) :](x), by_hand)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("mlp", {}),
+        ("dcgan", {"norm": "none"}),
+        ("dcgan", {"spectral_norm": True}),
+        ("resnet", {}),
+        ("resnet", {"norm": "none"}),
+        ("sngan-resnet", {}),
+        ("r3gan", {}),
+        ("autoencoder", {}),
+    ],
+)
+@pytest.mark.parametrize("side", [28, 48])
+def test_without_batch_norm_an_image_s_logit_depends_on_it_alone(
+    name: str, options: dict[str, Any], side: int
+) -> None:
+    d = make_d(name, (1, side, side), **options)
+    for module in d.modules():  # in training mode, but without power iterations
+        if module is not d and not isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    x = images(3, 1, side, side)
+
+    torch.testing.assert_close(d(x)[:1], d(x[:1]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [28, 48])
+def test_wgan_gp_s_critic_has_layer_norm_above_32_pixels_only(side: int) -> None:
+    def norms(**options: Any) -> int:
+        d = make_d("resnet", (1, side, side), **options)
+        return sum(isinstance(m, nn.GroupNorm) and m.num_groups == 1 for m in d.modules())
+
+    assert norms() == (6 if side == 48 else 0)  # two in each of three blocks
+    assert norms(norm="layer") == (6 if side == 48 else 7)  # the first block has but one
+    assert norms(norm="none") == norms(spectral_norm=True) == 0
+
+
 # --- spectral norm --------------------------------------------------------------------------
 
 
