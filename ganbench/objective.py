@@ -13,9 +13,14 @@ from ganbench.errors import IncompatibleParts
 from ganbench.player import Player
 from ganbench.protocols import Loss, Scorer, Terms
 
-__all__ = ["Objective", "ScorerOf"]
+__all__ = ["Objective", "ScorerOf", "at_least_float32"]
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Low-precision values as float32, so that losses are exact at any precision of the nets."""
+    return x.float() if x.element_size() < 4 else x
 
 
 class ScorerOf:
@@ -27,7 +32,7 @@ class ScorerOf:
         self.module = module
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self.module(x).float()  # type: ignore[no-any-return]
+        return at_least_float32(self.module(x))
 
 
 class Objective:
@@ -92,7 +97,7 @@ class Objective:
         return {**_named("d", d_terms), **_named("g", g_terms)}
 
     def fake(self, z: Tensor) -> Tensor:
-        return self.generator.module(z).float()  # type: ignore[no-any-return]
+        return at_least_float32(self.generator.module(z))
 
     def _descend_d(self, x_real: Tensor, x_fake: Tensor, share: float) -> Terms:
         with self._autocast():

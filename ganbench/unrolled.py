@@ -13,6 +13,7 @@ from torch.func import functional_call
 
 from ganbench.errors import IncompatibleParts
 from ganbench.game import Game
+from ganbench.objective import at_least_float32
 from ganbench.player import Player
 from ganbench.protocols import Loss, Rule, Scorer, Terms
 
@@ -50,7 +51,7 @@ class _ScorerAt:
         self._state = state
 
     def __call__(self, x: Tensor) -> Tensor:
-        return functional_call(self.module, self._state, (x,)).float()  # type: ignore[no-any-return]
+        return at_least_float32(functional_call(self.module, self._state, (x,)))
 
 
 def _unroll(player: Player, loss: Loss, x_real: Tensor, x_fake: Tensor, k: int) -> Scorer:

@@ -1,0 +1,39 @@
+"""What several test modules share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from ganbench.game import Game, build_game
+from ganbench.plan import make_plan
+from ganbench.protocols import Rule
+from ganbench.registry import Registry, default_registry
+from ganbench.spec import RunSpec
+from ganbench.streams import isolated
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    return default_registry()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def play(registry: Registry) -> Iterator[Callable[..., tuple[Game, Rule]]]:
+    """play(**settings) -> the game and the rule of that spec, built through the registry."""
+
+    def build(**settings: Any) -> tuple[Game, Rule]:
+        plan = make_plan(RunSpec(**{"device": "cpu", **settings}), registry)
+        game = build_game(plan, plan.data.create(None), torch.device("cpu"))
+        return game, plan.rule.create()
+
+    with isolated():
+        yield build
