@@ -80,6 +80,12 @@ class RunRecord(_Frozen):
         values |= {"run_id": self.run_id, "status": self.status}
         return {column: values[column] for column in COMMON_COLUMNS}
 
+    def metric_columns(self) -> dict[str, float]:
+        """The metrics by column. The metric precision is `precision.1`, as pandas reads the second
+        of two columns of one name: `precision` is the arithmetic's."""
+        values = self.evaluated.values if self.evaluated else {}
+        return {f"{key}.1" if key in COMMON_COLUMNS else key: v for key, v in values.items()}
+
     def to_frame(self) -> pd.DataFrame:
         """One row: the common columns, throughput, and the metrics."""
         import pandas as pd
@@ -88,7 +94,7 @@ class RunRecord(_Frozen):
         if self.throughput:
             row |= self.throughput.model_dump()
         if self.evaluated:
-            row |= self.evaluated.model_dump(exclude={"values"}) | self.evaluated.values
+            row |= self.evaluated.model_dump(exclude={"values"}) | self.metric_columns()
         return pd.DataFrame([row])
 
     def save(self, folder: Path) -> None:
