@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,11 +26,11 @@ _WORTH_CACHING = 1000  # real images; fewer are quicker to extract again than wo
 class Evaluation:
     """A generator beside real data. Every attribute is made when it is first read.
 
-    `x_real` are uint8 images (n_real, C, H, W), or float points (n_real, d). `z` (n_fake, z_dim)
-    are the latents; `x_fake` is of the same kind as `x_real`. Features are float32
-    (n, feature_dim), moments float64; both need images and an extractor, and raise
-    `IncompatibleParts` otherwise. `facts` are the data's own: its modes, its source. All tensors are on the CPU. Neither the generator's mode nor
-    any global random state is moved.
+    `x_real` are uint8 images (n_real, C, H, W), or float points (n_real, d), and `facts` what the
+    data says of itself. `z` (n_fake, z_dim) are the latents; `x_fake` is of the same kind as
+    `x_real`. Features are float32 (n, feature_dim), moments float64; both need images and an
+    extractor, and raise `IncompatibleParts` otherwise. All tensors are on the CPU. Neither the
+    generator's mode nor any global random state is moved.
     """
 
     def __init__(
@@ -53,7 +52,6 @@ class Evaluation:
         self.extractor = extractor
         self.device = device
         self.data_label = data_label
-        self.facts = dict(facts or {})
         self.facts = facts or {}
 
     @property
@@ -211,10 +209,8 @@ def _arithmetic(device: torch.device) -> list[str | int]:
 def _evaluating(module: nn.Module) -> Iterator[None]:
     """Eval mode, no gradients, full float32, randomness from a seed of its own; then as before."""
     modes = {part: part.training for part in module.modules()}
-    allow_tf32, precision = (
-        torch.backends.cudnn.allow_tf32,
-        torch.get_float32_matmul_precision(),
-    )
+    allow_tf32 = torch.backends.cudnn.allow_tf32
+    precision = torch.get_float32_matmul_precision()
     module.eval()
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
