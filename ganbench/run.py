@@ -32,7 +32,7 @@ from ganbench.interrupts import stop_requests
 from ganbench.plan import Plan
 from ganbench.protocols import Data, Snapshot, Tracker
 from ganbench.record import Evaluated, RunRecord, Status, Throughput
-from ganbench.samples import save_samples
+from ganbench.samples import PICTURES, save_samples
 from ganbench.streams import generator as stream
 from ganbench.streams import isolated
 from ganbench.training import Training
@@ -41,7 +41,6 @@ __all__ = ["execute"]
 
 log = logging.getLogger("ganbench")
 
-_PICTURES = 64
 _WARMUP_STEPS = 10
 _REHEARSED_SAMPLES = 16
 
@@ -74,7 +73,8 @@ class _Run:
         started, started_at = time.perf_counter(), datetime.now(timezone.utc)
         spec = self.plan.spec
         data: Data = self.plan.data.create(spec.data_root)
-        extractor = self.plan.extractor.create().to(self.device) if spec.metrics else None
+        needs_extractor = spec.metrics and data.is_images
+        extractor = self.plan.extractor.create().to(self.device) if needs_extractor else None
         gflops_per_step = self._rehearse(data, extractor)
         game = build_game(self.plan, data, self.device)
         training = Training(
@@ -97,10 +97,8 @@ class _Run:
                 self._save(training, elapsed_s())
             save_weights(self.folder / "generator.safetensors", game.final_generator)
             save_weights(self.folder / "discriminator.safetensors", game.discriminator.module)
-            z = self._evaluation_latents(max(spec.n_samples, _PICTURES))
-            save_samples(
-                self.folder / "samples.png", game.final_generator, z[:_PICTURES], data.shape
-            )
+            z = self._evaluation_latents(max(spec.n_samples, PICTURES))
+            save_samples(self.folder / "samples.png", game.final_generator, z, data)
             try:
                 evaluated = self._evaluate(game, data, extractor, z[: spec.n_samples])
             except KeyboardInterrupt:

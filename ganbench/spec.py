@@ -52,7 +52,7 @@ class RunSpec(BaseModel):
     rule: ComponentText = Field("alternating", description="update rule")
     data: ComponentText = Field("fashion-mnist-10k", description="data set")
     data_root: Path | None = Field(None, description="folder that holds data sets")
-    steps: Count = Field(1000, description="generator updates")
+    steps: Count = Field(1500, description="generator updates")
     batch_size: Count | Literal["full"] = Field(128, description="examples an update, or full")
     micro_batch_size: Count | None = Field(
         None, description="accumulate gradients over pieces of this size; for full: 1000"
