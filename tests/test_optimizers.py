@@ -1,0 +1,159 @@
+"""Optimizers through the registry: exact first steps, and one contract for all of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ganbench.checkpoint import flatten, unflatten
+from ganbench.errors import UsageError
+from ganbench.grammar import parse_component
+from ganbench.plan import make_part
+from ganbench.registry import default_registry
+
+REFUSED = {"sparseadam"}
+NAMES = [name for name in default_registry().names("optimizer") if name not in REFUSED]
+
+
+def create(text: str, module: nn.Module) -> torch.optim.Optimizer:
+    return make_part(default_registry(), "optimizer", parse_component(text)).create(module)
+
+
+class Number(nn.Module):
+    """One parameter, θ = 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.theta = nn.Parameter(torch.ones(1, dtype=torch.float64))
+
+
+def descend(text: str, gradients: list[float]) -> list[float]:
+    """θ after each step on the given gradients."""
+    module = Number()
+    optimizer = create(text, module)
+    visited = []
+    for gradient in gradients:
+        module.theta.grad = torch.tensor([gradient], dtype=torch.float64)
+        optimizer.step()
+        optimizer.zero_grad()
+        visited.append(module.theta.item())
+    return visited
+
+
+def test_sgd_takes_a_step_of_lr_times_the_gradient():
+    assert descend("sgd:lr=0.1", [2.0, -1.0]) == pytest.approx([0.8, 0.9])
+
+
+def test_sgd_takes_negative_momentum():
+    # v₁ = 2, v₂ = −½·2 + 3 = 2: θ = 1 − 0.2 − 0.2.
+    assert descend("sgd:lr=0.1,momentum=-0.5", [2.0, 3.0]) == pytest.approx([0.8, 0.6])
+
+
+def test_adam_s_first_step_is_lr_whatever_the_gradient_and_its_defaults_are_dcgan_s():
+    assert descend("adam", [1e-3]) == pytest.approx([1 - 2e-4], abs=1e-8)
+    group = create("adam", Number()).param_groups[0]
+    assert (group["lr"], group["betas"]) == (2e-4, (0.5, 0.999))
+
+
+def test_omd_takes_twice_the_gradient_and_gives_the_last_one_back():
+    # θ₁ = 1 − 2·0.1·1, θ₂ = θ₁ − 0.2·3 + 0.1·1, θ₃ = θ₂ − 0.2·0 + 0.1·3.
+    assert descend("omd:lr=0.1", [1.0, 3.0, 0.0]) == pytest.approx([0.8, 0.3, 0.6])
+
+
+def test_optimistic_adam_is_algorithm_one_of_daskalakis():
+    lr, b1, b2, eps = 0.1, 0.5, 0.9, 1e-8
+    gradients = [1.0, -2.0, 0.5, 4.0]
+    theta, m, v, last, expected = 1.0, 0.0, 0.0, 0.0, []
+    for t, g in enumerate(gradients, 1):
+        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
+        ratio = (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + eps)
+        theta, last = theta - 2 * lr * ratio + lr * last, ratio
+        expected.append(theta)
+    visited = descend(f"optimistic-adam:lr={lr},betas=[{b1},{b2}]", gradients)
+    assert visited == pytest.approx(expected, rel=1e-9)
+
+
+def test_optimistic_around_sgd_is_omd():
+    gradients = [1.0, -0.3, 2.0]
+    around = descend('optimistic:base="sgd:lr=0.1"', gradients)
+    assert around == pytest.approx(descend("omd:lr=0.1", gradients))
+
+
+def test_lookahead_goes_back_half_way_every_k_steps():
+    # sgd 0.1 on gradient 1: 0.9, 0.8 -> slow = 1 + ½(0.8 − 1) = 0.9; then 0.8, 0.7 -> 0.8.
+    visited = descend('lookahead:base="sgd:lr=0.1",k=2,alpha=0.5', [1.0] * 4)
+    assert visited == pytest.approx([0.9, 0.9, 0.8, 0.8])
+
+
+def test_muon_takes_the_matrices_and_adamw_the_rest():
+    net = nn.Sequential(nn.Linear(3, 4), nn.Conv2d(1, 1, 2))
+    optimizer = create("muon", net)
+    shapes = [[p.ndim for p in group["params"]] for group in optimizer.param_groups]
+    assert shapes == [[2], [1, 4, 1]]
+
+
+def test_sparseadam_is_refused_with_its_reason():
+    with pytest.raises(UsageError, match="sparse gradients only"):
+        create("sparseadam", Number())
+
+
+def test_every_optimizer_class_of_torch_has_a_name(registry):
+    classes = {
+        name.lower()
+        for name in vars(torch.optim)
+        if isinstance(getattr(torch.optim, name), type)
+        and issubclass(getattr(torch.optim, name), torch.optim.Optimizer)
+        and name != "Optimizer"
+    }
+    assert classes <= set(registry.names("optimizer"))
+
+
+def test_torch_s_own_options_are_taken_by_name_and_others_refused():
+    group = create("rmsprop:lr=1e-3,alpha=0.5", Number()).param_groups[0]
+    assert (group["lr"], group["alpha"]) == (1e-3, 0.5)
+    with pytest.raises(UsageError, match="no option 'alfa'; did you mean 'alpha'"):
+        create("rmsprop:alfa=0.5", Number())
+    with pytest.raises(UsageError, match="option 'lr' is 'fast'"):
+        create("adamax:lr=fast", Number())
+
+
+def steps(optimizer: torch.optim.Optimizer, module: nn.Module, inputs: torch.Tensor) -> None:
+    for x in inputs:
+        loss = module(x).square().mean()
+        loss.backward()
+        value = loss.detach()
+        if type(optimizer).__name__ == "LBFGS":
+            optimizer.step(lambda value=value: value)
+        else:
+            optimizer.step()
+        optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_optimizer_goes_on_from_a_checkpoint_with_the_same_bits(name):
+    torch.manual_seed(0)
+    inputs = torch.randn(6, 8, 3)
+    start = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).state_dict()
+
+    def fresh() -> tuple[nn.Module, torch.optim.Optimizer]:
+        module = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+        module.load_state_dict(start)
+        return module, create(name, module)
+
+    whole, optimizer = fresh()
+    steps(optimizer, whole, inputs)
+    assert not torch.equal(whole[0].weight, start["0.weight"])
+    assert all(p.isfinite().all() for p in whole.parameters())
+
+    first, optimizer = fresh()
+    steps(optimizer, first, inputs[:3])
+    tensors: dict[str, torch.Tensor] = {}
+    skeleton = flatten(optimizer.state_dict(), tensors)
+    second, resumed = fresh()
+    second.load_state_dict(first.state_dict())
+    resumed.load_state_dict(unflatten(skeleton, tensors))
+    steps(resumed, second, inputs[3:])
+    for p, q in zip(whole.parameters(), second.parameters(), strict=True):
+        assert torch.equal(p, q)
