@@ -118,7 +118,8 @@ class Registry:
         others = [k for k in KINDS if k != kind and name in self._components[k]]
         remedy = f"See: ganbench plugins list {kind}"
         if others:
-            remedy = f"('{name}' is a {others[0]}.) {remedy}"
+            article = "an" if others[0][0] in "aeiou" else "a"
+            remedy = f"('{name}' is {article} {others[0]}.) {remedy}"
         if self.problems:
             remedy += (
                 f" ({len(self.problems)} problem(s) with installed plugins: ganbench plugins check)"

@@ -59,7 +59,7 @@ def run_in_store(
     if force:
         shutil.rmtree(checkpoints, ignore_errors=True)
     work = final.with_name(f".{plan.run_id}.{socket.gethostname()}-{os.getpid()}.tmp")
-    from ganbench.run import execute
+    from ganbench.execution import execute
 
     try:
         try:
