@@ -45,6 +45,7 @@ def warp(x: Tensor, inverse: Tensor) -> Tensor:
 
     Points are (column, row, 1) in pixels from the image's centre. x is upsampled twice with a
     wavelet's filter, sampled bilinearly and filtered down again; beyond its border it is mirrored.
+    The filter is not symmetric: an image that is turned around lies 0.4 pixels off.
     Karras et al. 2020 (arXiv:2006.06676), appendix B.
     """
     n, channels, height, width = x.shape

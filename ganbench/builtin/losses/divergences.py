@@ -63,10 +63,8 @@ log(1 + e^v) − log 2 |
     all digits where D is sure. The paper's jensen-shannon is twice the usual divergence.
     """
     pair = _DIVERGENCES[divergence]
-    saturating = lambda b: -pair.conjugate(b)  # noqa: E731
-    return LogitLoss(
-        "f-gan",
-        lambda a: -pair.activation(a),
-        pair.conjugate,
-        (lambda b: -pair.activation(b)) if nonsat else saturating,
-    )
+
+    def generator(b: Tensor) -> Tensor:
+        return -(pair.activation(b) if nonsat else pair.conjugate(b))
+
+    return LogitLoss("f-gan", lambda a: -pair.activation(a), pair.conjugate, generator)

@@ -8,7 +8,11 @@ import torch
 from torch import Tensor
 
 from ganbench.builtin.penalties.penalty import Weight
-from ganbench.builtin.penalties.second_order import prove_differentiable, second_order
+from ganbench.builtin.penalties.second_order import (
+    gradients,
+    prove_differentiable,
+    second_order,
+)
 from ganbench.protocols import Loss, Scorer, Terms
 
 __all__ = ["consensus"]
@@ -45,17 +49,14 @@ class _Consensus:
         d_parameters: Sequence[Tensor],
         g_parameters: Sequence[Tensor],
     ) -> Tensor:
-        squares = _squared_norm(d_total, d_parameters) + _squared_norm(g_total, g_parameters)
-        penalty = self._gamma / 2 * squares
-        everything = [*d_parameters, *g_parameters]
+        with second_order("consensus", "one of the players"):
+            both = (
+                *gradients(d_total, d_parameters, provable=not self._proven),
+                *gradients(g_total, g_parameters, provable=not self._proven),
+            )
+        squares = torch.stack([g.square().sum() for g in both if g is not None])
+        penalty = self._gamma / 2 * squares.sum()
         if not self._proven:
-            prove_differentiable(penalty, everything, "consensus", "one of the players")
+            prove_differentiable(penalty, "consensus", "one of the players")
             self._proven = True
         return penalty
-
-
-def _squared_norm(total: Tensor, parameters: Sequence[Tensor]) -> Tensor:
-    """‖∇ total‖² over all parameters, itself differentiable."""
-    with second_order("consensus", "one of the players"):
-        gradients = torch.autograd.grad(total, parameters, create_graph=True, allow_unused=True)
-    return torch.stack([g.square().sum() for g in gradients if g is not None]).sum()

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import relu
 
 from ganbench.builtin.penalties.penalty import Every, Penalty, Weight
-from ganbench.builtin.penalties.second_order import prove_differentiable, second_order
+from ganbench.builtin.penalties.second_order import (
+    gradients,
+    prove_differentiable,
+    second_order,
+)
+from ganbench.errors import IncompatibleParts
 from ganbench.protocols import Loss, Scorer
 
 __all__ = ["dragan", "r1", "r2", "wgan_gp", "wgan_lp"]
@@ -104,36 +109,30 @@ def _at(
         nonlocal proven
         x = where(x_real, x_fake)
         x = x if x.requires_grad else x.detach().requires_grad_()
-        penalty = of_gradient(_gradient(discriminator, x, name)).mean()
+        penalty = of_gradient(_gradient(discriminator, x, name, proven)).mean()
         if not proven:
-            inputs = _parameters(discriminator) or [x]
-            prove_differentiable(penalty, inputs, name, _name_of(discriminator))
+            prove_differentiable(penalty, name, _name_of(discriminator))
             proven = True
         return penalty
 
     return Penalty(name, value, every)
 
 
-def _gradient(discriminator: Scorer, x: Tensor, name: str) -> Tensor:
+def _gradient(discriminator: Scorer, x: Tensor, name: str, proven: bool) -> Tensor:
     """∇D(x) of each sample, itself differentiable: (N, …) -> (N, features)."""
     logits = discriminator(x)
     with second_order(name, _name_of(discriminator)):
-        gradient: Tensor = torch.autograd.grad(logits.sum(), x, create_graph=True)[0]
+        (gradient,) = gradients(logits, [x], provable=not proven)
+    if gradient is None:
+        raise IncompatibleParts(
+            f"penalty '{name}' needs the discriminator's gradient at its input, and "
+            f"{_name_of(discriminator)} does not depend on it"
+        )
     return gradient.flatten(1)
 
 
-def _network(discriminator: Scorer) -> Any:
-    return getattr(discriminator, "module", discriminator)
-
-
 def _name_of(discriminator: Scorer) -> str:
-    return f"discriminator {type(_network(discriminator)).__name__}"
-
-
-def _parameters(discriminator: Scorer) -> list[Tensor]:
-    network = _network(discriminator)
-    parameters = network.parameters() if isinstance(network, nn.Module) else ()
-    return [p for p in parameters if p.requires_grad]
+    return f"discriminator {type(getattr(discriminator, 'module', discriminator)).__name__}"
 
 
 def _between(x_real: Tensor, x_fake: Tensor) -> Tensor:
