@@ -18,26 +18,41 @@ if TYPE_CHECKING:
 __all__ = [
     "FID_COLUMNS",
     "THROUGHPUT_COLUMNS",
-    "concise_markdown",
+    "as_rows",
     "fid_frame",
+    "readable",
     "throughput_frame",
+    "to_markdown",
     "write_tables",
 ]
 
 THROUGHPUT_COLUMNS = [
     *COMMON_COLUMNS,
-    *(
-        "images_per_s images_per_s_p10 images_per_s_p90 ms_per_step_p50 ms_per_step_p95 "
-        "peak_memory_mb gflops_per_step fraction_of_peak warmup_steps timed_steps"
-    ).split(),
+    "images_per_s",
+    "images_per_s_p10",
+    "images_per_s_p90",
+    "ms_per_step_p50",
+    "ms_per_step_p95",
+    "peak_memory_mb",
+    "gflops_per_step",
+    "fraction_of_peak",
+    "warmup_steps",
+    "timed_steps",
 ]
 FID_COLUMNS = [
     *COMMON_COLUMNS,
-    *"extractor extractor_sha256 n_real n_fake fid kid kid_std precision recall".split(),
+    "extractor",
+    "extractor_sha256",
+    "n_real",
+    "n_fake",
+    "fid",
+    "kid",
+    "kid_std",
+    "precision",
+    "recall",
 ]
 _OF_EXTRACTOR = {"fid", "kid", "kid_std", "precision.1", "recall"}
 _TITLES = {"fid": "FID", "kid": "KID", "kid_std": "KID std", "precision.1": "precision"}
-_ALWAYS_SHOWN = {"loss", "opt_g", "opt_d", "steps", "seed", "status"}
 
 
 def throughput_frame(records: Iterable[RunRecord]) -> pd.DataFrame:
@@ -81,7 +96,7 @@ def write_tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         throughput, fid = throughput_frame(records), fid_frame(records)
         try:
             write_text(out / "throughput.csv", _csv(throughput))
-            write_text(out / "throughput.md", "# Throughput\n\n" + _markdown(throughput))
+            write_text(out / "throughput.md", "# Throughput\n\n" + to_markdown(throughput) + "\n")
             write_text(out / "fid.csv", _csv(fid))
             write_text(out / "fid.md", "# FID\n\n" + _fid_markdown(fid))
         except OSError as error:
@@ -93,22 +108,31 @@ def write_tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
             return throughput, fid
 
 
-def concise_markdown(throughput: pd.DataFrame, fid: pd.DataFrame) -> str:
-    """Both tables for reading: columns that are the same in every row stand above them once."""
-    shared = {
-        column: throughput[column].iloc[0]
-        for column in COMMON_COLUMNS
-        if column not in _ALWAYS_SHOWN and throughput[column].astype(str).nunique() == 1
-    }
-    hidden = ["run_id", *shared]
-    said = ", ".join(f"{k} {v}" for k, v in shared.items() if k != "run_id")
-    return (
-        (f"All runs: {said}.\n\n" if said else "")
-        + "Throughput\n\n"
-        + _markdown(throughput.drop(columns=hidden))
-        + "\n"
-        + _fid_markdown(fid.drop(columns=hidden))
+def as_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as JSON takes them: no NaN, null where there is no number."""
+    return [
+        {str(key): None if _is_nan(value) else value for key, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
+
+
+def to_markdown(frame: pd.DataFrame) -> str:
+    """A GitHub table, numbers rounded for reading and set to the right."""
+    numeric = [frame[column].map(_is_number).any() for column in frame.columns]
+    return frame.map(readable).to_markdown(
+        index=False,
+        disable_numparse=True,
+        colalign=["right" if one else "left" for one in numeric],
     )
+
+
+def readable(value: Any) -> str:
+    """About four digits; the csv file has all of them."""
+    if value is None or _is_nan(value):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
+    return str(value).replace("|", "\\|")
 
 
 def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
@@ -140,27 +164,22 @@ def _fid_markdown(frame: pd.DataFrame) -> str:
     """A table for each extractor, since values of two extractors are two quantities."""
     parts = []
     for name, rows in frame.groupby(frame["extractor"].fillna("")):
-        own = {key for key in rows if key in _OF_EXTRACTOR or key.startswith("fid")}
-        foreign = {key for key in rows if key not in FID_COLUMNS and key not in own}
+        columns = list(map(str, rows.columns))
+        own = {key for key in columns if key in _OF_EXTRACTOR or key.startswith("fid")}
+        foreign = {key for key in columns if key not in FID_COLUMNS and key not in own}
         empty = {key for key in foreign if rows[key].isna().all()}
         shown = rows.drop(columns=["extractor", "extractor_sha256", *empty, *([] if name else own)])
         hashes = ", ".join(sha[:12] for sha in rows["extractor_sha256"].dropna().unique())
         title = f"Extractor {name}" if name else "No extractor"
         title += f" (weights sha256 {hashes})" if hashes else ""
         named = {key: f"{_TITLES.get(key, key)} ({name})" for key in own}
-        parts.append(f"{title}\n\n{_markdown(shown.rename(columns=named))}")
+        parts.append(f"{title}\n\n{to_markdown(shown.rename(columns=named))}\n")
     return "\n".join(parts)
 
 
-def _markdown(frame: pd.DataFrame) -> str:
-    texts = frame.map(_readable)
-    return str(texts.to_markdown(index=False, disable_numparse=True)) + "\n"
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not _is_nan(value)
 
 
-def _readable(value: Any) -> str:
-    """About four digits; the csv file has all of them."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, float):
-        return f"{value:.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
-    return str(value).replace("|", "\\|")
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)

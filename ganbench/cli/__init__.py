@@ -1,29 +1,61 @@
-"""The command `ganbench`."""
+"""The command `ganbench`. Each subcommand is a module; heavy imports wait until one needs them."""
 
 from __future__ import annotations
+
+import os
+import sys
 
 import typer
 
 import ganbench
+from ganbench.cli.plugins import plugins_app
+from ganbench.cli.run import run
+from ganbench.cli.table import table
+from ganbench.errors import GanbenchError
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(run)
+app.command()(table)
+app.add_typer(plugins_app, name="plugins")
 
 
-def _version(show: bool) -> None:
-    if show:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         print(f"ganbench {ganbench.__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(False, "--version", is_eager=True, callback=_version),
+    version: bool = typer.Option(
+        False, "--version", is_eager=True, callback=_print_version, help="Print the version."
+    ),
 ) -> None:
-    """Benchmark GAN losses and optimizers."""
+    """Benchmark GAN losses and optimizers: one command, a throughput table and an FID table.
+
+    Start with:  ganbench run --loss nonsat --opt sgd
+    """
 
 
 def main() -> None:
-    """Run the command line."""
-    app(prog_name="ganbench")
+    """Run the command line. A mistake that ganbench can explain is one message on stderr."""
+    try:
+        try:
+            app(prog_name="ganbench")
+        finally:
+            sys.stdout.flush()
+    except GanbenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has left. Python would complain when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,180 @@
+"""`ganbench plugins list|show|check`: what is installed, and how each component is used."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ganbench.registry import Registered
+
+__all__ = ["plugins_app"]
+
+plugins_app = typer.Typer(
+    no_args_is_help=True, help="List, explain and check components and the packages they are from."
+)
+
+_JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_FLAG_OF_KIND = {"optimizer": "--opt", "metric": "--metrics"}
+
+
+@plugins_app.command("list")
+def list_(
+    kind: Annotated[
+        str | None, typer.Argument(metavar="[KIND]", help="loss, optimizer, data, … or a plural.")
+    ] = None,
+    as_json: _JSON = False,
+) -> None:
+    """List components: name and first line of what each says about itself."""
+    from ganbench.hookspecs import KINDS
+    from ganbench.registry import default_registry
+
+    registry = default_registry()
+    kinds = KINDS if kind is None else [_kind(kind)]
+    if as_json:
+        rows = [_row(one) for kind in kinds for one in registry.components(kind)]
+        print(json.dumps(rows, indent=2))
+        return
+    for i, kind in enumerate(kinds):
+        found = list(registry.components(kind))
+        print(("\n" if i else "") + f"{kind} ({_flag(kind)})")
+        width = max((len(_shown_name(one, found)) for one in found), default=0)
+        for one in found:
+            source = "" if one.plugin.dist == "ganbench" else f"  [{one.plugin.dist}]"
+            print(f"  {_shown_name(one, found):<{width}}  {one.summary}{source}")
+        if not found:
+            print("  none installed")
+    if registry.problems:
+        typer.echo(
+            f"\n{len(registry.problems)} problem(s) with installed plugins: ganbench plugins check",
+            err=True,
+        )
+
+
+@plugins_app.command()
+def show(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="loss, optimizer, data, …")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As in the list.")],
+    as_json: _JSON = False,
+) -> None:
+    """Explain one component: formula, paper, options with their types and defaults."""
+    from ganbench.factories import options_of
+    from ganbench.plan import GIVEN_BY_HARNESS
+    from ganbench.registry import default_registry
+
+    kind = _kind(kind)
+    one = default_registry().find(kind, name)
+    options = options_of(one.factory, GIVEN_BY_HARNESS.get(kind, 0)).values()
+    doc = inspect.getdoc(one.factory) or "It says nothing about itself."
+    rows = [
+        {
+            "name": option.name,
+            "type": option.type_name,
+            "required": option.required,
+            "default": None if option.required else _plain(option.default),
+        }
+        for option in options
+    ]
+    if as_json:
+        print(json.dumps(_row(one) | {"doc": doc, "options": rows}, indent=2))
+        return
+    print(f"{kind} {one.name}, from {one.plugin.dist} {one.plugin.version}\n\n{doc}\n")
+    print("\n".join(_option_lines(rows)))
+    example = f":{rows[0]['name']}=…" if rows else ""
+    print(f"\nUse: ganbench run {_flag(kind)} {one.name}{example}")
+
+
+@plugins_app.command()
+def check() -> None:
+    """Load every plugin and every component, and report what is broken. Exits 1 if anything is."""
+    from ganbench.errors import UsageError
+    from ganbench.hookspecs import KINDS
+    from ganbench.registry import default_registry
+
+    registry = default_registry()
+    problems = [str(problem) for problem in registry.problems]
+    components = [one for kind in KINDS for one in registry.components(kind)]
+    for one in components:
+        try:
+            _ = one.factory
+        except UsageError as error:
+            problems.append(str(error))
+    for plugin in registry.plugins:
+        count = sum(one.plugin == plugin for one in components)
+        print(f"{plugin}: {count} components, loaded in {plugin.load_time_ms:.0f} ms")
+    for one in components:
+        others = [o for o in registry.components(one.kind) if o.name == one.name and o != one]
+        if others:
+            print(f"note: {one.kind} '{one.name}' has several owners: write {one.qualified_name}")
+    for problem in problems:
+        typer.echo(f"problem: {problem}", err=True)
+    if problems:
+        raise typer.Exit(1)
+    print("no problems")
+
+
+def _kind(text: str) -> str:
+    """`loss` for loss or losses."""
+    from ganbench.errors import unknown
+    from ganbench.hookspecs import HOOK_OF_KIND
+
+    for kind, hook in HOOK_OF_KIND.items():
+        if text.lower() in (kind, hook.removeprefix("ganbench_")):
+            return kind
+    raise unknown("kind", text, HOOK_OF_KIND)
+
+
+def _flag(kind: str) -> str:
+    return _FLAG_OF_KIND.get(kind, f"--{kind}")
+
+
+def _shown_name(one: Registered, found: list[Registered]) -> str:
+    shared = sum(other.name == one.name for other in found) > 1
+    return one.qualified_name if shared else one.name
+
+
+def _row(one: Registered) -> dict[str, Any]:
+    return {
+        "kind": one.kind,
+        "name": one.name,
+        "qualified_name": one.qualified_name,
+        "package": one.plugin.dist,
+        "version": one.plugin.version,
+        "summary": one.summary,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A default as JSON has it, or as Python writes it."""
+    try:
+        json.dumps(value)
+    except TypeError:
+        return repr(value)
+    return value
+
+
+def _option_lines(rows: list[dict[str, Any]]) -> Iterator[str]:
+    if not rows:
+        yield "It has no options."
+        return
+    yield "Options:"
+    width = max(len(row["name"]) for row in rows)
+    type_width = max(len(row["type"]) for row in rows)
+    for row in rows:
+        default = "required" if row["required"] else f"default {_toml(row['default'])}"
+        yield f"  {row['name']:<{width}}  {row['type']:<{type_width}}  {default}"
+
+
+def _toml(value: Any) -> str:
+    """A default as the user would write it."""
+    from ganbench.errors import UsageError
+    from ganbench.grammar import format_component
+
+    try:
+        return format_component("x", {"y": value}).removeprefix("x:y=")
+    except UsageError:
+        return "none" if value is None else repr(value)

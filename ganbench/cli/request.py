@@ -1,0 +1,96 @@
+"""From the flags of `ganbench run` to a run, what it prints, and its exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ganbench.cli.config import make_spec
+
+__all__ = ["execute_request"]
+
+_EXIT_CODES = {"completed": 0, "diverged": 0, "failed": 1, "interrupted": 130}
+
+
+def execute_request(
+    config: str | None,
+    assignments: Sequence[str],
+    flags: Mapping[str, Any],
+    out: Path,
+    tracker_texts: Sequence[str],
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Run what the flags ask for and return the exit code. A run that diverged is a result: 0."""
+    _quieten_libraries()
+    _log_to_stderr(logging.WARNING if quiet or as_json else logging.INFO)
+    spec = make_spec(config, assignments, flags)
+
+    from ganbench.plan import make_plan
+    from ganbench.registry import default_registry
+    from ganbench.store import run_in_store
+    from ganbench.tables import write_tables
+
+    registry = default_registry()
+    trackers = [_tracker(registry, text) for text in tracker_texts]
+    plan = make_plan(spec, registry)
+    progress = None if quiet else _progress()
+    try:
+        watching = trackers if progress is None else [progress, *trackers]
+        outcome = run_in_store(plan, out, force=force, trackers=watching)
+    except KeyboardInterrupt:
+        print("interrupted before there was anything to keep", file=sys.stderr)
+        return 130
+    finally:
+        if progress is not None:
+            progress.close()
+    write_tables(out)
+    if as_json:
+        print(outcome.record.model_dump_json(indent=2))
+    elif not quiet:
+        from ganbench.cli.summary import summary_lines
+
+        print("\n".join(summary_lines(outcome, out)))
+    if outcome.record.status == "failed":
+        error_file = outcome.folder / "error.txt"
+        print(f"error: the run failed: {outcome.record.error} ({error_file})", file=sys.stderr)
+    return _EXIT_CODES[outcome.record.status]
+
+
+def _progress() -> Any:
+    from rich.console import Console
+
+    from ganbench.cli.progress import Bar, Lines
+
+    console = Console(stderr=True)
+    return Bar(console) if console.is_terminal else Lines()
+
+
+def _tracker(registry: Any, text: str) -> Any:
+    from ganbench.grammar import parse_component
+    from ganbench.plan import make_part
+
+    return make_part(registry, "tracker", parse_component(text)).create()
+
+
+def _quieten_libraries() -> None:
+    """Their warnings are for who calls them in code, which here is ganbench, not the user.
+    `python -W` or PYTHONWARNINGS shows them."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
+
+
+def _log_to_stderr(level: int) -> None:
+    logger = logging.getLogger("ganbench")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(level)
