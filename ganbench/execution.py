@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from ganbench import devices
 from ganbench.checkpoint import (
@@ -27,6 +26,7 @@ from ganbench.checkpoint import (
 from ganbench.errors import IncompatibleParts
 from ganbench.evaluation import Evaluation
 from ganbench.files import write_text
+from ganbench.flops import flop_counter
 from ganbench.game import Game, build_game
 from ganbench.interrupts import stop_requests
 from ganbench.plan import Plan
@@ -126,16 +126,16 @@ class _Run:
         )
 
     def _rehearse(self, data: Data, extractor: nn.Module | None) -> float:
-        """Play one step and one small evaluation on a game of its own; return its GFLOPs."""
+        """Play one small evaluation and one step on a game of its own; return the step's GFLOPs."""
         with isolated():
             game = build_game(self.plan, data, self.device)
             self._check_shapes(game, data)
-            rule = self.plan.rule.create()
-            with FlopCounterMode(display=False) as counter:
-                game.play(rule)
             n = min(_REHEARSED_SAMPLES, len(data))
             few = Data(data.x[:n], None, data.facts)
             self._evaluate(game, few, extractor, self._evaluation_latents(n))
+            rule = self.plan.rule.create()
+            with flop_counter() as counter:
+                game.play(rule)
         return counter.get_total_flops() / 1e9
 
     def _check_shapes(self, game: Game, data: Data) -> None:

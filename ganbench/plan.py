@@ -54,7 +54,7 @@ class Part:
             "name": self.name,
             "package": plugin.dist,
             "version": plugin.version,
-            "options": dict(self.options),
+            "options": json.loads(json.dumps(self.options, default=repr)),
         }
 
     def __str__(self) -> str:
