@@ -9,11 +9,10 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from ganbench.errors import IncompatibleParts
 from ganbench.game import Game
-from ganbench.objective import at_least_float32
+from ganbench.objective import ScorerOf
 from ganbench.player import Player
 from ganbench.protocols import Loss, Rule, Scorer, Terms
 
@@ -36,40 +35,44 @@ def unrolled(k: Annotated[int, Field(ge=0)] = 5) -> Rule:
         def unrolled_d(x_real: Tensor, x_fake: Tensor) -> Scorer:
             return _unroll(game.discriminator, game.loss, x_real, x_fake, k)
 
-        g_terms = game.g_gradient(batch, against=unrolled_d)
+        try:
+            g_terms = game.g_gradient(batch, against=unrolled_d)
+        except RuntimeError as error:
+            if "deriv" not in str(error) and "differentia" not in str(error):
+                raise
+            raise IncompatibleParts(
+                "rule 'unrolled' differentiates D's updates, which autograd can't do for this "
+                f"loss and discriminator ({str(error).splitlines()[0]}): use a discriminator "
+                "without batch normalisation, such as mlp, drop the loss's gradient penalty, or "
+                "take another rule"
+            ) from error
         game.generator.update()
         return {**d_terms, **g_terms}
 
     return step
 
 
-class _ScorerAt:
-    """D's network with other parameters; its own are not touched."""
-
-    def __init__(self, module: nn.Module, state: dict[str, Tensor]) -> None:
-        self.module = module
-        self._state = state
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return at_least_float32(functional_call(self.module, self._state, (x,)))
+def _with_tensors(module: nn.Module, tensors: dict[Tensor, Tensor]) -> nn.Module:
+    """A copy of a network in which other tensors stand for its own, with their gradient history."""
+    return copy.deepcopy(module, {id(own): other for own, other in tensors.items()})
 
 
 def _unroll(player: Player, loss: Loss, x_real: Tensor, x_fake: Tensor, k: int) -> Scorer:
     """D after k differentiable updates on this batch."""
     module = player.module
-    named = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    buffers = {name: b.clone() for name, b in module.named_buffers()}
-    weights = {name: p.detach().clone().requires_grad_() for name, p in named.items()}
-    moving = [weight.clone() for weight in weights.values()]
-    optimizer = _differentiable_copy(player.optimizer, list(named.values()), moving)
+    own = [p for p in module.parameters() if p.requires_grad]
+    buffers = {b: b.clone() for b in module.buffers()}
+    moving = [p.detach().clone().requires_grad_().clone() for p in own]
+    optimizer = _differentiable_copy(player.optimizer, own, moving)
     for _ in range(k):
-        now = dict(zip(named, (p.clone() for p in moving), strict=True))
-        total = sum(loss.d_loss(_ScorerAt(module, {**now, **buffers}), x_real, x_fake).values())
-        gradients = torch.autograd.grad(total, list(now.values()), create_graph=True)  # type: ignore[arg-type]
+        now = [p.clone() for p in moving]
+        score = ScorerOf(_with_tensors(module, {**dict(zip(own, now, strict=True)), **buffers}))
+        total = torch.stack(list(loss.d_loss(score, x_real, x_fake).values())).sum()
+        gradients = torch.autograd.grad(total, now, create_graph=True, materialize_grads=True)
         for parameter, gradient in zip(moving, gradients, strict=True):
             parameter.grad = gradient
         optimizer.step()
-    return _ScorerAt(module, {**dict(zip(named, moving, strict=True)), **buffers})
+    return ScorerOf(_with_tensors(module, {**dict(zip(own, moving, strict=True)), **buffers}))
 
 
 def _differentiable_copy(
