@@ -107,7 +107,7 @@ class _InceptionExtractor(nn.Module):
 
     def __init__(self, network: nn.Module, sha256: str) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)  # 1.6 times faster on a CPU
+        self.network = network
         self.sha256 = sha256
 
     def forward(self, images: Tensor) -> Tensor:

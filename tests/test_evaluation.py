@@ -1,0 +1,265 @@
+"""What an Evaluation gives to metrics, what it leaves alone, and what it keeps in the cache."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from ganbench import feature_cache
+from ganbench.builtin.extractors import fmnist_cnn_v1
+from ganbench.builtin.metrics import fid, kid
+from ganbench.errors import GanbenchError, IncompatibleParts
+from ganbench.evaluation import Evaluation, to_uint8
+from ganbench.feed import to_float
+from ganbench.frechet import moments_of
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """A cache folder of the test's own."""
+    monkeypatch.setenv("GANBENCH_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "features"
+
+
+class Brightness(nn.Module):
+    """An extractor of two features, the mean and the mean square, that counts what it sees."""
+
+    name = "brightness"
+    sha256 = "0" * 64
+    feature_dim = 2
+    preprocessing = "none"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen += len(x)
+        pixels = x.flatten(1).float() / 255
+        return torch.stack([pixels.mean(dim=1), pixels.square().mean(dim=1)], dim=1)
+
+
+def generator() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(4, 64), nn.BatchNorm1d(64), nn.Dropout(), nn.Tanh(), nn.Unflatten(1, (1, 8, 8))
+    )
+
+
+def pictures(n: int, seed: int = 0) -> torch.Tensor:
+    draws = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (n, 1, 8, 8), dtype=torch.uint8, generator=draws)
+
+
+def latents(n: int) -> torch.Tensor:
+    return torch.randn(n, 4, generator=torch.Generator().manual_seed(1))
+
+
+def evaluation(
+    x_real: torch.Tensor, *, module: nn.Module | None = None, extractor: nn.Module | None = None
+) -> Evaluation:
+    return Evaluation(
+        module or generator(),
+        x_real,
+        z=latents(100),
+        extractor=extractor or Brightness(),
+        device=CPU,
+        data_label="pictures",
+    )
+
+
+def test_pixels_are_rounded_as_save_image_writes_them(tmp_path):
+    from PIL import Image
+    from torchvision.utils import save_image
+
+    x = torch.linspace(-1.2, 1.2, 3 * 64 * 64).view(3, 64, 64)
+    save_image(x, tmp_path / "x.png", normalize=True, value_range=(-1, 1))
+    written = np.asarray(Image.open(tmp_path / "x.png"))
+    assert np.array_equal(to_uint8(x).permute(1, 2, 0).numpy(), written)
+
+
+def test_every_level_of_a_real_image_survives_the_way_to_the_players_and_back():
+    levels = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_uint8(to_float(levels)), levels)
+
+
+def test_generated_images_are_those_of_the_latents_in_eval_mode():
+    module = generator()
+    module(latents(32))  # so that eval mode differs from a batch's own statistics
+    one = evaluation(pictures(10), module=module)
+    with torch.no_grad():
+        expected = module.eval()(latents(100))
+    assert one.n_real == 10
+    assert one.n_fake == 100
+    assert one.x_fake.dtype == torch.uint8
+    assert torch.equal(one.x_fake, to_uint8(expected))
+    assert not one.x_fake.is_inference()
+
+
+def test_features_and_moments_are_those_of_all_the_images():
+    one = evaluation(pictures(150))
+    expected = Brightness()(one.x_fake)
+    assert torch.equal(one.features_fake, expected)
+    assert torch.equal(one.features_real, Brightness()(one.x_real))
+    assert one.moments_real.n == 150
+    assert torch.allclose(one.moments_fake.mean, expected.double().mean(dim=0))
+    assert torch.allclose(one.root_real @ one.root_real, one.moments_real.covariance)
+
+
+def test_evaluating_moves_neither_random_state_nor_any_modules_mode():
+    module, extractor = generator(), fmnist_cnn_v1()
+    module[1].eval()  # one part in another mode than the whole
+    modes = [part.training for part in module.modules()]
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    one = evaluation(pictures(40), module=module, extractor=extractor)
+    assert fid()(one) | kid(subsets=2)(one)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.array_equal(np.random.get_state()[1], before[1])
+    assert [part.training for part in module.modules()] == modes
+
+
+def test_evaluating_changes_no_parameter_and_no_running_statistic():
+    module = generator()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    fid()(evaluation(pictures(40), module=module))
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+
+
+def test_a_generator_that_draws_its_own_noise_is_evaluated_alike_each_time():
+    class Noisy(nn.Module):
+        def forward(self, z: torch.Tensor) -> torch.Tensor:
+            return torch.randn(len(z), 1, 8, 8)
+
+    torch.manual_seed(1)
+    first = evaluation(pictures(10), module=Noisy()).x_fake
+    torch.manual_seed(2)
+    assert torch.equal(evaluation(pictures(10), module=Noisy()).x_fake, first)
+
+
+def test_pixels_that_are_no_number_are_an_error_not_a_picture():
+    class Broken(nn.Module):
+        def forward(self, z: torch.Tensor) -> torch.Tensor:
+            return torch.full((len(z), 1, 8, 8), torch.nan)
+
+    with pytest.raises(GanbenchError, match="not a number"):
+        _ = evaluation(pictures(10), module=Broken()).x_fake
+
+
+def test_points_are_evaluated_as_they_are_without_an_extractor():
+    module = nn.Linear(4, 2)
+    one = Evaluation(module, torch.randn(30, 2), z=latents(50), extractor=None, device=CPU)
+    assert not one.is_images
+    assert torch.equal(one.x_fake, module(latents(50)).detach())
+
+
+def test_points_have_no_features_and_the_message_names_data_and_metrics():
+    one = Evaluation(
+        nn.Linear(4, 2),
+        torch.randn(30, 2),
+        z=latents(50),
+        extractor=fmnist_cnn_v1(),
+        device=CPU,
+        data_label="ring8",
+    )
+    with pytest.raises(IncompatibleParts, match=r"'ring8' is points .* extractors .* \(fid, kid"):
+        fid()(one)
+
+
+def test_images_without_an_extractor_say_what_is_missing():
+    one = Evaluation(
+        generator(), pictures(9), z=latents(9), extractor=None, device=CPU, data_label="pictures"
+    )
+    with pytest.raises(IncompatibleParts, match="'pictures' is images, but there is no extractor"):
+        fid()(one)
+
+
+def test_the_second_evaluation_reads_the_real_side_from_the_cache():
+    x_real, first, second = pictures(1200), Brightness(), Brightness()
+    values = fid()(evaluation(x_real, extractor=first))
+    assert first.seen == 1200 + 100
+    again = evaluation(x_real, extractor=second)
+    assert fid()(again) == values
+    assert second.seen == 100
+    assert torch.equal(again.features_real, Brightness()(x_real))
+    assert second.seen == 100
+
+
+def test_one_changed_pixel_or_other_weights_miss_the_cache():
+    x_real = pictures(1200)
+    fid()(evaluation(x_real))
+    changed, extractor = x_real.clone(), Brightness()
+    changed[700, 0, 3, 3] ^= 1
+    fid()(evaluation(changed, extractor=extractor))
+    assert extractor.seen == 1200 + 100
+    other = Brightness()
+    other.sha256 = "1" * 64
+    fid()(evaluation(x_real, extractor=other))
+    assert other.seen == 1200 + 100
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "foreign", "empty"])
+def test_a_damaged_cache_is_made_again_and_gives_the_same_number(cache, damage):
+    x_real = pictures(1200)
+    values = fid()(evaluation(x_real))
+    files = list(cache.glob("*.safetensors"))
+    assert len(files) == 2
+    for file in files:
+        content = bytearray(file.read_bytes())
+        content[-3] ^= 0x40
+        broken = {"cut": content[:-9], "flipped": content, "foreign": b"text", "empty": b""}
+        file.write_bytes(broken[damage])
+    extractor = Brightness()
+    assert fid()(evaluation(x_real, extractor=extractor)) == values
+    assert extractor.seen == 1200 + 100
+    extractor.seen = 0
+    assert fid()(evaluation(x_real, extractor=extractor)) == values
+    assert extractor.seen == 100
+
+
+def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path, monkeypatch, caplog):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    monkeypatch.setenv("GANBENCH_CACHE_DIR", str(blocked))
+    with caplog.at_level(logging.INFO, logger="ganbench"):
+        values = fid()(evaluation(pictures(1200)))
+    assert values["fid"] > 0
+    assert "not cached" in caplog.text
+
+
+def test_few_images_leave_no_file(cache):
+    fid()(evaluation(pictures(40)))
+    assert not cache.exists()
+
+
+def test_the_cache_is_where_the_variable_says_and_in_the_users_folder_without_it(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setenv("GANBENCH_CACHE_DIR", str(tmp_path))
+    assert feature_cache.cache_folder() == tmp_path / "features"
+    monkeypatch.setenv("GANBENCH_CACHE_DIR", "")
+    assert "ganbench" in feature_cache.cache_folder().parts
+
+
+def test_cache_entries_hold_their_checksums_and_no_temporary_is_left(cache):
+    fid()(evaluation(pictures(1200)))
+    assert all(name.endswith(".safetensors") for name in os.listdir(cache))
+    for file in cache.iterdir():
+        with safe_open(file, framework="pt") as opened:
+            assert opened.metadata().keys() == set(opened.keys())
+
+
+def test_moments_from_the_cache_are_those_of_the_features():
+    x_real = pictures(1200)
+    for _ in range(2):
+        one = evaluation(x_real)
+        expected = moments_of(Brightness()(x_real))
+        assert torch.equal(one.moments_real.mean, expected.mean)
+        assert torch.equal(one.moments_real.covariance, expected.covariance)
