@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -99,6 +100,14 @@ class Game:
     def players(self) -> tuple[Player, Player]:
         """D and G, in the order in which they move."""
         return self.discriminator, self.generator
+
+    @contextmanager
+    def loss_unchanged(self) -> Iterator[None]:
+        """Take back what the body does to the loss's own state, such as its counts of updates."""
+        state = _state_of(self.loss)
+        yield
+        if state is not None:
+            self.loss.load_state_dict(state)  # type: ignore[attr-defined]
 
     # --- one step, and what stays after it --------------------------------------------------
 

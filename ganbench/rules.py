@@ -65,7 +65,7 @@ def extragradient() -> Rule:
     def step(game: Game) -> Terms:
         start = [player.position() for player in game.players]
         game.gradients(game.draw())
-        _move_both(game)
+        _look_ahead(game)
         terms = game.gradients(game.draw())
         _move_both_to(game, start)
         _move_both(game)
@@ -88,7 +88,7 @@ def extragradient_past() -> Rule:
         if past is not None:
             for player, gradient in zip(game.players, past, strict=True):
                 player.set_gradient(gradient)
-            _move_both(game)
+            _look_ahead(game)
         terms = game.gradients(game.draw())
         game.memory["past"] = [player.gradient() for player in game.players]
         _move_both_to(game, start)
@@ -143,6 +143,12 @@ def joint() -> Rule:
 def _move_both(game: Game) -> None:
     for player in game.players:
         player.update()
+
+
+def _look_ahead(game: Game) -> None:
+    """Move both players for now: a loss counts the updates that stay."""
+    with game.loss_unchanged():
+        _move_both(game)
 
 
 def _move_both_to(game: Game, positions: list[list[torch.Tensor]]) -> None:

@@ -157,6 +157,24 @@ def test_updates_of_the_generator_and_micro_batches_do_not_count_for_a_lazy_pena
     assert reported == [False, True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("rule", "due"),
+    [("extragradient", [True, False, False, True]), ("extragradient-past", [True, False] * 2)],
+)
+def test_a_look_ahead_does_not_count_for_a_lazy_penalty(play, rule, due):
+    every = 3 if rule == "extragradient" else 2
+    game, step = play(
+        data="gaussian:dim=2",
+        loss=f"nonsat+r1:every={every}",
+        rule=rule,
+        generator="mlp:hidden=[4]",
+        discriminator="mlp:hidden=[4]",
+        batch_size=4,
+        opt="sgd:lr=0.1",
+    )
+    assert ["d_r1" in game.play(step) for _ in range(4)] == due
+
+
 def test_clip_brings_every_parameter_into_its_range_and_adds_no_term():
     network = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1))
     with torch.no_grad():

@@ -36,7 +36,7 @@ def ada(
     rotation, stretch, fractional shift), c = colour (brightness, contrast, luma flip, hue,
     saturation). Write it last in the sum (after instance-noise).
 
-    Karras et al. 2020 (arXiv:2006.06676), eq. 1 (r_t), section 3.1 and appendix B.
+    Karras et al. 2020 (arXiv:2006.06676), section 3, eq. 1 (r_t), and appendix B.
     Implementations differ: the authors pad by as much as the batch needs, which waits for the
     device; here the image is mirrored without end. On CUDA the geometry's gradient is not
     bit-reproducible, as torch's grid_sample is not.

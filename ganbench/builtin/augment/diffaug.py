@@ -26,7 +26,7 @@ def diffaug(policy: str | list[str] = "color,translation,cutout") -> Loss:
     translation: shift by up to 1/8 of each side, 0 beyond the border;
     cutout: a box of half the sides, centred anywhere, set to 0.
 
-    Zhao et al. 2020 (arXiv:2006.10738), eqs. 4-5 and section 4.
+    Zhao et al. 2020 (arXiv:2006.10738), eqs. 4-5.
     Implementations differ: augmenting the reals alone, or D's step alone, is what the paper shows
     to fail.
     """

@@ -23,7 +23,7 @@ def instance_noise(
     σ is in the units of the data (images are in [−1, 1]) and stays, or with anneal=k falls
     linearly from sigma to 0 over k updates of D.
 
-    Sønderby et al. 2017 (arXiv:1610.04490), section 3; Arjovsky & Bottou 2017
+    Sønderby et al. 2017 (arXiv:1610.04490); Arjovsky & Bottou 2017
     (arXiv:1701.04862), section 3.
     Implementations differ: some give the reals alone noise, which D learns to see.
     """

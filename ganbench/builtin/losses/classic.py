@@ -83,7 +83,7 @@ def hinge() -> Loss:
 
     D: max(0, 1 − a) + max(0, 1 + b). G: −b.
 
-    Lim & Ye 2017 (arXiv:1705.02894), section 3; Miyato et al. 2018 (arXiv:1802.05957), eqs. 16-17.
+    Lim & Ye 2017 (arXiv:1705.02894); Miyato et al. 2018 (arXiv:1802.05957), eqs. 16-17.
     Implementations differ: some give G a hinge too, which stops it where D errs.
     """
     return LogitLoss("hinge", lambda a: relu(1 - a), lambda b: relu(1 + b), lambda b: -b)

@@ -35,7 +35,7 @@ def mmd(
     unbiased leaves out each sample's kernel with itself, and needs two samples a batch (each
     micro-batch is a batch of its own).
 
-    Li et al. 2017 (arXiv:1705.08584), eq. 2; Bińkowski et al. 2018 (arXiv:1801.01401), eqs. 2-3.
+    Li et al. 2017 (arXiv:1705.08584); Bińkowski et al. 2018 (arXiv:1801.01401), section 2.
     Implementations differ: Li et al. descend √max(0, MMD²) of the biased estimate and add an
     autoencoder's loss; Bińkowski et al. give D 16 outputs and penalise the gradient of the
     witness function, not of D.

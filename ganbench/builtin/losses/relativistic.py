@@ -36,8 +36,8 @@ def rpgan() -> Loss:
 
     D: softplus(−(a − b)). G: softplus(−(b − a)).
 
-    Jolicoeur-Martineau 2018 (arXiv:1807.00734), section 3.2 (RSGAN); R3GAN's loss, Huang et al.
-    2024 (arXiv:2501.05441), eq. 2, with r1 and r2.
+    Jolicoeur-Martineau 2018 (arXiv:1807.00734), there RSGAN. With r1 and r2 it is R3GAN's loss:
+    Huang et al. 2024 (arXiv:2501.05441).
     Implementations differ: some overwrite the real logits with the fake ones before the
     difference, which leaves log 2 and no gradient.
     """
@@ -50,7 +50,7 @@ def ragan() -> Loss:
     D: E[softplus(−(a − E b))] + E[softplus(b − E a)]. G: the same with a and b exchanged.
     The means are over the batch at hand (each micro-batch alone) and are differentiated.
 
-    Jolicoeur-Martineau 2018 (arXiv:1807.00734), eqs. 9-11 (RaSGAN).
+    Jolicoeur-Martineau 2018 (arXiv:1807.00734), there RaSGAN.
     Implementations differ: many halve both losses; some do not differentiate the means.
     """
 
@@ -67,7 +67,7 @@ def ralsgan() -> Loss:
     D: E[(a − E b − 1)²] + E[(b − E a + 1)²]. G: the same with a and b exchanged.
     The means are over the batch at hand (each micro-batch alone) and are differentiated.
 
-    Jolicoeur-Martineau 2018 (arXiv:1807.00734), appendix D.
+    Jolicoeur-Martineau 2018 (arXiv:1807.00734), there RaLSGAN.
     Implementations differ: many halve both losses, as lsgan has ½ and this has none.
     """
 

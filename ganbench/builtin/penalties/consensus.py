@@ -24,7 +24,7 @@ def consensus(gamma: Weight = 10.0) -> Loss:
     v = (∇_D L_D, ∇_G L_G), over all parameters of both; each player descends its loss plus this.
     Meant for the simultaneous rule, whose losses are taken at one point.
 
-    Mescheder et al. 2017 (arXiv:1705.10461), eq. 12 and algorithm 2.
+    Mescheder et al. 2017 (arXiv:1705.10461), section 4, algorithm 2.
     Implementations differ: some drop the ½; some penalise each player's own gradient only, which
     leaves out the mixed derivatives that make it converge.
     """

@@ -33,11 +33,12 @@ def ortho(
     """Orthogonal regularisation of D's weights: weight · Σ ‖Gram of each layer's rows‖².
 
     With each weight as a matrix W (outputs × everything else) and its Gram matrix WWᵀ,
-    off-diagonal: weight · Σ ‖WWᵀ ⊙ (1 − I)‖²_F, which leaves norms free (the default weight is
-    its paper's); full: weight · Σ ‖WWᵀ − I‖²_F. Biases and other vectors are left out.
+    form=off-diagonal: weight · Σ ‖WWᵀ ⊙ (1 − I)‖²_F, which leaves norms free (the default weight
+    is its paper's); form=full: weight · Σ ‖WWᵀ − I‖²_F. Biases and other vectors are left out.
+    every=k applies it at one of k updates of D, times k.
 
     Brock et al. 2019 (arXiv:1809.11096), eq. 3, there for G; full: Brock et al. 2017
-    (arXiv:1609.07093), section 3.3, and Miyato et al. 2018 (arXiv:1802.05957), section 3, for D.
+    (arXiv:1609.07093), and Miyato et al. 2018 (arXiv:1802.05957), section 3, for D.
     Implementations differ: some take WᵀW, some the absolute value for the square, and some skip
     the first or the last layer.
     """
@@ -64,8 +65,9 @@ def consistency(
     T flips the image left to right half of the time and shifts it by up to `shift` pixels each
     way, reflecting at the border. Both logits are differentiated.
     weight_fake adds the same for the fakes (balanced consistency, bCR, takes 10).
+    every=k applies it at one of k updates of D, times k.
 
-    Zhang et al. 2020 (arXiv:1910.12027), eq. 3; weight_fake: Zhao et al. 2021 (arXiv:2002.04724),
+    Zhang et al. 2020 (arXiv:1910.12027); weight_fake: Zhao et al. 2021 (arXiv:2002.04724),
     algorithm 1.
     Implementations differ: in T; some do not differentiate D(x_real).
     """

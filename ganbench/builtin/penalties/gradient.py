@@ -63,7 +63,7 @@ def wgan_lp(weight: Weight = 10.0, target: Weight = 1.0, every: Every = 1) -> Lo
     x̂ as in wgan-gp: slopes below the target are free. The default weight is wgan-gp's.
     every=k applies it at one of k updates of D, times k.
 
-    Petzka et al. 2018 (arXiv:1709.08894), eq. 8.
+    Petzka et al. 2018 (arXiv:1709.08894), there WGAN-LP.
     Implementations differ: as for wgan-gp; some square before the maximum.
     """
     return _at(_between, "wgan-lp", every, lambda g: weight * relu(_norm(g) - target).square())
@@ -83,7 +83,7 @@ def dragan(
     sample, as in the authors' code, whose scale is the default.
     every=k applies it at one of k updates of D, times k.
 
-    Kodali et al. 2017 (arXiv:1705.07215), eq. 2.
+    Kodali et al. 2017 (arXiv:1705.07215), section 2.
     Implementations differ: as above, and as for wgan-gp.
     """
 
