@@ -18,7 +18,7 @@ from ganbench.builtin.extractors import (
     inception_v3_compat,
     register_with_torch_fidelity,
 )
-from ganbench.builtin.metrics import fid, fid_infinity, kid, precision_recall
+from ganbench.builtin.metrics import density_coverage, fid, fid_infinity, kid, precision_recall
 from ganbench.evaluation import Evaluation
 from ganbench.streams import isolated
 
@@ -175,15 +175,26 @@ def test_precision_and_recall_count_who_lies_in_whose_balls():
     assert values == {"precision": pytest.approx(2 / 4), "recall": pytest.approx(2 / 3)}
 
 
-def test_duplicates_keep_precision_and_lose_recall():
+def test_density_and_coverage_count_balls_around_the_real_images_alone():
+    # k = 1: the real balls [-10, 10], [0, 20], [10, 190] of above. Fake 5 lies in two of them, 15
+    # in two, 200 and 250 in none: density 4/(1·4); every one of the 3 balls holds a fake.
+    one = compare(pixels(5, 15, 200, 250), pixels(0, 10, 100), Pixels())
+    assert density_coverage(k=1)(one) == {"density": 1, "coverage": 1}
+    # A lone fake 5 leaves the third ball empty; density 2/(1·1).
+    values = density_coverage(k=1)(compare(pixels(5), pixels(0, 10, 100), Pixels()))
+    assert values == {"density": 2, "coverage": pytest.approx(2 / 3)}
+
+
+def test_duplicates_keep_precision_and_lose_recall_and_coverage():
     x = fashion_mnist_10k(None).x
-    fake = x[:10].repeat(40, 1, 1, 1)
-    values = precision_recall()(compare(fake, x[:400], fmnist_cnn_v1()))
+    one = compare(x[:10].repeat(40, 1, 1, 1), x[:400], fmnist_cnn_v1())
+    values = precision_recall()(one) | density_coverage()(one)
     assert values["precision"] == 1
     assert values["recall"] < 0.1
+    assert values["coverage"] < 0.2
 
 
-@pytest.mark.parametrize("metric", [fid, fid_infinity, kid, precision_recall])
+@pytest.mark.parametrize("metric", [fid, fid_infinity, kid, precision_recall, density_coverage])
 @pytest.mark.parametrize(("n_fake", "n_real"), [(16, 16), (2, 30), (30, 2)])
 def test_few_images_give_numbers(metric, n_fake, n_real):
     x = fashion_mnist_10k(None).x
@@ -202,7 +213,7 @@ def test_one_image_has_no_unbiased_kernel_distance_but_a_frechet_distance():
     assert precision_recall()(one).keys() == {"precision", "recall"}
 
 
-@pytest.mark.parametrize("metric", [kid, fid_infinity, precision_recall, fid])
+@pytest.mark.parametrize("metric", [kid, fid_infinity, precision_recall, density_coverage, fid])
 def test_a_metric_gives_the_same_number_twice(metric: Callable[[], Any]):
     x = fashion_mnist_10k(None).x
     one = compare(x[:60], x[100:180], fmnist_cnn_v1())

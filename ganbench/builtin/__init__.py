@@ -148,6 +148,7 @@ def ganbench_metrics() -> Mapping[str, Factory]:
         "fid-infinity": f"{_HERE}.metrics:fid_infinity",
         "kid": f"{_HERE}.metrics:kid",
         "precision-recall": f"{_HERE}.metrics:precision_recall",
+        "density-coverage": f"{_HERE}.metrics:density_coverage",
         "distance-to-equilibrium": f"{_HERE}.point_metrics:distance_to_equilibrium",
         "mode-coverage": f"{_HERE}.point_metrics:mode_coverage",
         "wasserstein": f"{_HERE}.point_metrics:wasserstein",
