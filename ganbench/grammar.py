@@ -25,6 +25,7 @@ __all__ = [
     "Component",
     "format_component",
     "format_sum",
+    "is_name",
     "parse_component",
     "parse_sum",
     "split_list",
@@ -84,6 +85,11 @@ def parse_component(text: str) -> Component:
             raise UsageError(f"option '{key}' of '{name}' is given twice")
         options[key] = _parse_value(value.strip(), f"option '{key}' of '{name}'")
     return Component(name, options)
+
+
+def is_name(text: str) -> bool:
+    """Whether a component can have this name."""
+    return "/" not in text and _NAME.fullmatch(text) is not None
 
 
 def format_sum(components: tuple[Component, ...]) -> str:
@@ -147,17 +153,22 @@ def _format_value(value: Any) -> str:
         case str():
             reserved = value in ("true", "false", "inf", "nan")
             bare = _BARE_WORD.fullmatch(value) and not reserved
-            return value if bare else json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+            return value if bare else _quoted(value)
         case list() | tuple():
             return "[" + ",".join(_format_element(item) for item in value) + "]"
         case Mapping():
-            items = (f"{json.dumps(str(k))}={_format_element(v)}" for k, v in value.items())
+            items = (f"{_quoted(str(k))}={_format_element(v)}" for k, v in value.items())
             return "{" + ",".join(items) + "}"
-    raise UsageError(f"an option's value must be a TOML value, not {type(value).__name__}: {value!r}")
+    raise UsageError(
+        f"an option's value must be a TOML value, not {type(value).__name__}: {value!r}"
+    )
 
 
 def _format_element(value: Any) -> str:
     """Inside a list or table a bare word is not TOML, so strings are quoted."""
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return _format_value(value)
+    return _quoted(value) if isinstance(value, str) else _format_value(value)
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string: JSON's escapes, and one more for the control character it leaves."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
