@@ -12,7 +12,7 @@ STATEFUL = {
     "nonsat+r1:every=3": "mlp:hidden=[8]",
     "nonsat+instance-noise:anneal=6": "mlp:hidden=[8]",
     "nonsat+diffaug": "mlp:hidden=[8]",
-    "nonsat+ada:kimg=0.05,interval=2": "mlp:hidden=[8]",
+    "nonsat+ada:kimg=0.05,interval=2,p=0.9": "mlp:hidden=[8]",
     "wgan+wgan-gp:every=2": "mlp:hidden=[8]",
 }
 
