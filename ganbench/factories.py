@@ -67,7 +67,13 @@ def resolve_factory(target: Factory) -> Any:
 
 def options_of(factory: Any, given_by_harness: int) -> dict[str, Option]:
     """The options a user may set: the parameters after those that the harness passes."""
-    signature = inspect.signature(factory)
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"{factory!r} has no signature that Python can read, so nobody can tell its options: "
+            "its package should register a function around it"
+        ) from None
     function = inspect.unwrap(factory.__init__ if inspect.isclass(factory) else factory)
     namespace = getattr(function, "__globals__", {})
     options = {}
@@ -102,7 +108,7 @@ def _describe(option: Option) -> str:
 
 
 def _coerce(label: str, option: Option, value: Any) -> Any:
-    if option.annotation is inspect.Parameter.empty:
+    if option.annotation is inspect.Parameter.empty or isinstance(option.annotation, str):
         return value
     from pydantic import ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 

@@ -13,9 +13,18 @@ import pluggy
 
 from ganbench.protocols import Factory
 
-__all__ = ["API_VERSION", "HOOK_OF_KIND", "KINDS", "hookimpl", "hookspec"]
+__all__ = [
+    "API_VERSION",
+    "HOOK_OF_KIND",
+    "KINDS",
+    "OLDEST_API_VERSION",
+    "hookimpl",
+    "hookspec",
+]
 
+# What a plugin may declare as `ganbench_api`; docs/plugin-api.md says what changes it.
 API_VERSION = 1
+OLDEST_API_VERSION = 1
 
 hookspec = pluggy.HookspecMarker("ganbench")
 hookimpl = pluggy.HookimplMarker("ganbench")
@@ -81,6 +90,12 @@ def ganbench_trackers() -> Mapping[str, Factory]:
     return {}
 
 
+@hookspec
+def ganbench_commands() -> Mapping[str, Factory]:
+    """command: a typer.Typer, or a function that typer can make a command of: ganbench NAME."""
+    return {}
+
+
 HOOK_OF_KIND = {
     "generator": "ganbench_generators",
     "discriminator": "ganbench_discriminators",
@@ -92,5 +107,6 @@ HOOK_OF_KIND = {
     "extractor": "ganbench_extractors",
     "metric": "ganbench_metrics",
     "tracker": "ganbench_trackers",
+    "command": "ganbench_commands",
 }
 KINDS = tuple(HOOK_OF_KIND)

@@ -1,55 +1,39 @@
 """From a name to the component that a plugin registered under it.
 
-Each entry point of group `ganbench` is loaded alone: one that fails is kept with its reason in
-`Registry.problems`, and everything else works.
+Each plugin is loaded alone: one that fails is kept with its reason in `Registry.problems`, and
+everything else works.
 """
 
 from __future__ import annotations
 
-import os
+import inspect
+import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from importlib.metadata import EntryPoint, entry_points
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import pluggy
 
 from ganbench import hookspecs
+from ganbench.discovery import (
+    BUILTIN,
+    Plugin,
+    Problem,
+    Settings,
+    Source,
+    find_sources,
+    same_package,
+)
 from ganbench.errors import UsageError, nearest, unknown
 from ganbench.factories import resolve_factory, summary_of
-from ganbench.hookspecs import HOOK_OF_KIND, KINDS
+from ganbench.grammar import is_name
+from ganbench.hookspecs import API_VERSION, HOOK_OF_KIND, KINDS, OLDEST_API_VERSION
 from ganbench.protocols import Factory
 
-__all__ = ["Plugin", "Problem", "Registered", "Registry", "default_registry"]
-
-GROUP = "ganbench"
-
-
-@dataclass(frozen=True, slots=True)
-class Plugin:
-    """One entry point, loaded."""
-
-    name: str
-    dist: str
-    version: str
-    target: str
-    load_time_ms: float = 0.0
-
-    def __str__(self) -> str:
-        return f"plugin '{self.name}' ({self.dist} {self.version}, {self.target})"
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a plugin, or a part of it, is not used."""
-
-    plugin: Plugin
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.plugin}: {self.reason}"
+__all__ = ["Plugin", "Problem", "Registered", "Registry", "attempt", "default_registry"]
 
 
 @dataclass(frozen=True)
@@ -67,14 +51,13 @@ class Registered:
 
     @cached_property
     def factory(self) -> Any:
-        try:
-            return resolve_factory(self.target)
-        except Exception as error:
+        factory, fault = attempt(lambda: resolve_factory(self.target))
+        if fault:
             raise UsageError(
-                f"{self.kind} '{self.name}' of {self.plugin} can't be loaded: "
-                f"{type(error).__name__}: {error}. Fix or uninstall that package; "
-                "see: ganbench plugins check"
-            ) from error
+                f"{self.kind} '{self.name}' of {self.plugin} can't be loaded: {fault}. "
+                "Fix or uninstall that package; see: ganbench plugins check"
+            )
+        return factory
 
     @cached_property
     def summary(self) -> str:
@@ -84,14 +67,14 @@ class Registered:
 class Registry:
     """All components of all plugins."""
 
-    def __init__(self, points: Iterable[EntryPoint]) -> None:
+    def __init__(self, sources: Iterable[Source], problems: Iterable[Problem] = ()) -> None:
         self._manager = pluggy.PluginManager("ganbench")
         self._manager.add_hookspecs(hookspecs)
         self.plugins: list[Plugin] = []
-        self.problems: list[Problem] = []
+        self.problems: list[Problem] = list(problems)
         self._components: dict[str, dict[str, list[Registered]]] = {kind: {} for kind in KINDS}
-        for point in points:
-            self._load(point)
+        for source in sources:
+            self._load(source)
 
     def components(self, kind: str) -> Iterator[Registered]:
         """Every component of a kind, by name."""
@@ -102,17 +85,29 @@ class Registry:
         return sorted(self._components[kind])
 
     def find(self, kind: str, name: str) -> Registered:
-        """The component of that name. `dist/name` picks one of several."""
+        """The component of that name. `dist/name` picks one of several.
+
+        A bare name that ganbench itself has means ganbench's, so that no installed package can
+        change or break it. Between others it is refused.
+        """
         dist, _, bare = name.rpartition("/")
         found = self._components[kind].get(bare, [])
         if dist:
-            found = [one for one in found if one.plugin.dist == dist]
+            found = [one for one in found if same_package(one.plugin.dist, dist)]
+        elif any(one.plugin.dist == BUILTIN for one in found):
+            found = [one for one in found if one.plugin.dist == BUILTIN or one.plugin.local]
         if len(found) == 1:
             return found[0]
         if found:
             choices = " or ".join(f"'{one.qualified_name}'" for one in found)
             raise UsageError(f"{kind} '{name}' is registered by several packages: write {choices}")
         raise self._unknown(kind, name)
+
+    def require_local_plugins(self) -> None:
+        """Raise `UsageError` if something is wrong with a plugin that was asked for with -p."""
+        for problem in self.problems:
+            if problem.plugin.local:
+                raise UsageError(str(problem))
 
     def _unknown(self, kind: str, name: str) -> UsageError:
         others = [k for k in KINDS if k != kind and name in self._components[k]]
@@ -126,79 +121,129 @@ class Registry:
             )
         return unknown(kind, name, self.names(kind), remedy)
 
-    def _load(self, point: EntryPoint) -> None:
-        dist = point.dist.name if point.dist else "?"
-        version = point.dist.version if point.dist else "?"
-        plugin = Plugin(point.name, dist, version, point.value)
+    def _load(self, source: Source) -> None:
+        plugin = source.plugin
         started = time.perf_counter()
-        try:
-            module = point.load()
-        except (Exception, SystemExit) as error:
-            self._report(plugin, f"can't be imported: {type(error).__name__}: {error}")
+        module, fault = attempt(source.load)
+        load_time_ms = round((time.perf_counter() - started) * 1e3, 3)
+        if fault:
+            self._report(plugin, f"can't be imported: {fault}")
             return
-        load_time_ms = (time.perf_counter() - started) * 1e3
-        plugin = Plugin(point.name, dist, version, point.value, round(load_time_ms, 3))
-        try:
-            self._manager.register(module, name=f"{dist}/{point.name}")
-        except Exception as error:
-            self._report(plugin, f"can't be registered: {error}")
+        plugin = replace(plugin, file=plugin.file or _file_of(module), load_time_ms=load_time_ms)
+        reason, fault = attempt(lambda: self._register(plugin, module))
+        if reason or fault:
+            self._report(plugin, reason or f"can't be registered: {fault}")
             return
         self.plugins.append(plugin)
-        self._check_hook_names(plugin, module)
         for kind, hook in HOOK_OF_KIND.items():
             self._collect(plugin, module, kind, hook)
 
-    def _check_hook_names(self, plugin: Plugin, module: object) -> None:
-        for name in dir(module):
-            marked = self._manager.parse_hookimpl_opts(module, name) is not None
-            if marked and name not in HOOK_OF_KIND.values():
+    def _register(self, plugin: Plugin, module: object) -> str | None:
+        """Hand it to pluggy, which checks its hooks' arguments. Returns why it is refused."""
+        api = getattr(module, "ganbench_api", API_VERSION)
+        if type(api) is not int or api < 1:
+            return f"declares ganbench_api = {api!r}, which must be a whole number such as 1"
+        if not OLDEST_API_VERSION <= api <= API_VERSION:
+            remedy = "upgrade ganbench" if api > API_VERSION else "upgrade that package"
+            return f"is written for plugin API {api}, but this ganbench has {API_VERSION}: {remedy}"
+        hooks = [name for name in dir(module) if self._is_hook(plugin, module, name)]
+        self._manager.register(module, name=f"{plugin.dist}/{plugin.name}")
+        if not hooks:
+            self._report(plugin, f"adds nothing: it has none of the hooks {_HOOKS}")
+        return None
+
+    def _is_hook(self, plugin: Plugin, module: object, name: str) -> bool:
+        """Whether an attribute is meant for a hook; reports one that does not get there."""
+        options = self._manager.parse_hookimpl_opts(module, name)
+        if options is None:
+            looks_like_one = name in HOOK_OF_KIND.values() and callable(getattr(module, name))
+            if looks_like_one:
                 self._report(
                     plugin,
-                    f"implements '{name}', which is no hook{nearest(name, HOOK_OF_KIND.values())} "
-                    f"Hooks: {', '.join(HOOK_OF_KIND.values())}",
+                    f"defines {name}() without @hookimpl, so it is never called: decorate it "
+                    "(from ganbench import hookimpl)",
                 )
+            return looks_like_one
+        hook = options.get("specname") or name
+        if hook not in HOOK_OF_KIND.values():
+            close = nearest(hook, HOOK_OF_KIND.values()) or "."
+            self._report(plugin, f"implements '{hook}', which is no hook{close} Hooks: {_HOOKS}")
+        return True
 
     def _collect(self, plugin: Plugin, module: object, kind: str, hook: str) -> None:
         """Call one plugin's hook alone, so that its failure stays its own."""
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             if implementation.plugin is not module:
                 continue
-            try:
-                offered = implementation.function()
-            except Exception as error:
-                self._report(plugin, f"{hook}() raised {type(error).__name__}: {error}")
-                continue
-            if not isinstance(offered, Mapping):
-                self._report(plugin, f"{hook}() must return a mapping, not {offered!r}")
-                continue
-            for name, target in offered.items():
-                self._add(Registered(kind, name, plugin, target), hook)
+            offered, fault = attempt(partial(_offered, implementation.function))
+            if fault:
+                self._report(plugin, f"{hook}() raised {fault}")
+            elif not isinstance(offered, list):
+                self._report(plugin, f"{hook}() must return a mapping of names, not {offered!r}")
+            else:
+                for name, target in offered:
+                    self._add(Registered(kind, name, plugin, target), hook)
 
     def _add(self, component: Registered, hook: str) -> None:
         name, target, plugin = component.name, component.target, component.plugin
-        if not (isinstance(name, str) and name and name == name.strip() and not set(name) & _RESERVED):
-            self._report(plugin, f"{hook}() registers the name {name!r}: use letters, digits, - _ .")
-        elif not (callable(target) or (isinstance(target, str) and target.count(":") == 1)):
+        if not (isinstance(name, str) and is_name(name)):
+            self._report(
+                plugin,
+                f"{hook}() registers the name {name!r}, which can't be written on a command line: "
+                "begin with a letter, then use letters, digits, - _ and .",
+            )
+            return
+        if not (callable(target) or (isinstance(target, str) and target.count(":") == 1)):
             self._report(
                 plugin,
                 f"{hook}() registers {target!r} as '{name}': "
                 "a factory is a callable or the text 'module:attribute'",
             )
-        elif any(one.plugin.dist == plugin.dist for one in self._components[component.kind].get(name, [])):
+            return
+        same_name = self._components[component.kind].setdefault(name, [])
+        if any(one.plugin.dist == plugin.dist for one in same_name):
             self._report(plugin, f"{hook}() registers '{name}', which this package already has")
         else:
-            self._components[component.kind].setdefault(name, []).append(component)
+            same_name.append(component)
 
     def _report(self, plugin: Plugin, reason: str) -> None:
         self.problems.append(Problem(plugin, reason))
 
 
-_RESERVED = frozenset(":+/,= \t\n'\"")
+_HOOKS = ", ".join(HOOK_OF_KIND.values())
 
 
-@lru_cache(maxsize=1)
+def attempt(call: Callable[[], Any]) -> tuple[Any, str]:
+    """(what a plugin's code returns, "") or (None, what it raised). Whatever it raises stays here,
+    and what it prints goes to stderr: stdout belongs to the command's own output."""
+    try:
+        with redirect_stdout(sys.stderr):
+            return call(), ""
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        told = " ".join(str(error).split())
+        return None, f"{type(error).__name__}{': ' if told else ''}{told[:500]}"
+
+
+def _offered(hook: Callable[[], Any]) -> Any:
+    """What a hook offers: the mapping's items as a list; anything else as it is."""
+    offered = hook()
+    if inspect.iscoroutine(offered):
+        offered.close()  # Python warns of one that nobody awaited
+    return list(offered.items()) if isinstance(offered, Mapping) else offered
+
+
+def _file_of(plugin: object) -> str:
+    module = plugin if inspect.ismodule(plugin) else sys.modules.get(type(plugin).__module__)
+    return getattr(module, "__file__", None) or ""
+
+
 def default_registry() -> Registry:
-    """The registry of what is installed. GANBENCH_DISABLED_PLUGINS lists packages to leave out."""
-    disabled = {name for name in os.environ.get("GANBENCH_DISABLED_PLUGINS", "").split(",") if name}
-    points = sorted(entry_points(group=GROUP), key=lambda p: (p.dist.name if p.dist else "", p.name))
-    return Registry(p for p in points if not (p.dist and p.dist.name in disabled))
+    """The registry of what is installed and asked for; see `discovery.Settings`."""
+    return _registry_for(Settings.from_environment())
+
+
+@lru_cache(maxsize=4)
+def _registry_for(settings: Settings) -> Registry:
+    return Registry(*find_sources(settings))
