@@ -37,9 +37,13 @@ def flatten(tree: Any, tensors: dict[str, Tensor], path: str = "") -> Any:
     Trees are nested dicts (of str or int keys), lists and tuples of tensors and plain values.
     """
     match tree:
-        case Tensor():
-            tensors[path] = tree.detach().cpu().contiguous().clone()
+        case Tensor() if tree.is_contiguous():
+            tensors[path] = tree.detach().cpu().clone()
             return {"tensor": path}
+        case Tensor():  # kept as it lies in memory: products of other layouts round differently
+            order = sorted(range(tree.ndim), key=tree.stride, reverse=True)
+            tensors[path] = tree.detach().permute(order).cpu().contiguous().clone()
+            return {"permuted": [path, order]}
         case Mapping():
             items = [[k, flatten(v, tensors, f"{path}/{k}")] for k, v in tree.items()]
             if any(not isinstance(key, str | int) for key in tree):
@@ -62,6 +66,9 @@ def unflatten(node: Any, tensors: Mapping[str, Tensor]) -> Any:
     match kind:
         case "tensor":
             return tensors[content]
+        case "permuted":
+            path, order = content
+            return tensors[path].permute([order.index(dim) for dim in range(len(order))])
         case "dict":
             return {key: unflatten(value, tensors) for key, value in content}
         case "list":
