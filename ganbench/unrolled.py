@@ -98,5 +98,15 @@ def _differentiable_copy(
         groups.append({**options, "params": [new[place[id(p)]] for p in group["params"]]})
     twin = cls(groups, differentiable=True)  # type: ignore[call-arg]
     for parameter, state in optimizer.state.items():
-        twin.state[new[place[id(parameter)]]] = copy.deepcopy(state)
+        twin.state[new[place[id(parameter)]]] = {
+            name: _without_zeros(value) for name, value in state.items()
+        }
     return twin
+
+
+def _without_zeros(value: Any) -> Any:
+    """A copy in which zeros of a tensor are as good as zero: an optimizer may take the root of a
+    second moment, and the root's derivative at exactly zero is infinite."""
+    if isinstance(value, Tensor) and value.ndim and value.is_floating_point():
+        return value.where(value != 0, 1e-30)
+    return copy.deepcopy(value)

@@ -26,8 +26,12 @@ def search(out: Path, seeds: int, steps: int | None) -> pd.DataFrame:
     rows = []
     for seed, lr, momentum in itertools.product(range(seeds), RATES, MOMENTA):
         settings = {} if steps is None else {"steps": steps}
-        spec = ganbench.RunSpec(
-            loss="nonsat", opt=f"sgd:lr={lr},momentum={momentum}", seed=seed, **settings
+        spec = ganbench.RunSpec(  # one thread: it is not slowed down by what else runs
+            loss="nonsat",
+            opt=f"sgd:lr={lr},momentum={momentum}",
+            seed=seed,
+            threads=1,
+            **settings,
         )
         record = ganbench.run(spec, out)
         values = record.evaluated.values if record.evaluated else {}
