@@ -34,6 +34,8 @@ def search(out: Path, seeds: int, steps: int | None) -> pd.DataFrame:
             **settings,
         )
         record = ganbench.run(spec, out)
+        if record.status == "interrupted":
+            raise SystemExit(130)
         values = record.evaluated.values if record.evaluated else {}
         rows.append({"lr": lr, "momentum": momentum, "seed": seed, "status": record.status})
         rows[-1] |= {key: values.get(key) for key in ("fid", "precision", "recall")}
