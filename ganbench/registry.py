@@ -18,6 +18,7 @@ from typing import Any
 import pluggy
 
 from ganbench import hookspecs
+from ganbench.commands import help_of
 from ganbench.discovery import (
     BUILTIN,
     Plugin,
@@ -61,6 +62,8 @@ class Registered:
 
     @cached_property
     def summary(self) -> str:
+        if self.kind == "command" and not isinstance(self.target, str):
+            return next(iter(help_of(self.target).splitlines()), "")
         return summary_of(self.target)
 
 

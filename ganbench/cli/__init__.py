@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
 import ganbench
+from ganbench.cli.plugin_commands import PluginCommands, local_plugins_option
 from ganbench.cli.plugins import plugins_app
 from ganbench.cli.run import run
 from ganbench.cli.table import table
@@ -16,6 +18,7 @@ from ganbench.errors import GanbenchError
 __all__ = ["app", "main"]
 
 app = typer.Typer(
+    cls=PluginCommands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -38,10 +41,13 @@ def _root(
     version: bool = typer.Option(
         False, "--version", is_eager=True, callback=_print_version, help="Print the version."
     ),
+    plugins: Annotated[list[str] | None, local_plugins_option()] = None,
 ) -> None:
     """Benchmark GAN losses and optimizers: one command, a throughput table and an FID table.
 
     Start with:  ganbench run --loss nonsat --opt sgd
+
+    Commands that plugins add are in:  ganbench plugins list command
     """
 
 

@@ -41,7 +41,8 @@ def list_(
         return
     for i, kind in enumerate(kinds):
         found = list(registry.components(kind))
-        print(("\n" if i else "") + f"{kind} ({_flag(kind)})")
+        use = "ganbench NAME" if kind == "command" else _flag(kind)
+        print(("\n" if i else "") + f"{kind} ({use})")
         width = max((len(_shown_name(one, found)) for one in found), default=0)
         for one in found:
             source = "" if one.plugin.dist == "ganbench" else f"  [{one.plugin.dist}]"
@@ -62,6 +63,7 @@ def show(
     as_json: _JSON = False,
 ) -> None:
     """Explain one component: formula, paper, options with their types and defaults."""
+    from ganbench.commands import help_of
     from ganbench.factories import options_of
     from ganbench.plan import GIVEN_BY_HARNESS
     from ganbench.registry import default_registry
@@ -69,7 +71,8 @@ def show(
     kind = _kind(kind)
     one = default_registry().find(kind, name)
     options = options_of(one.factory, GIVEN_BY_HARNESS.get(kind, 0)).values()
-    doc = inspect.getdoc(one.factory) or "It says nothing about itself."
+    doc = help_of(one.factory) if kind == "command" else inspect.getdoc(one.factory)
+    doc = doc or "It says nothing about itself."
     rows = [
         {
             "name": option.name,
@@ -83,38 +86,39 @@ def show(
         print(json.dumps(_row(one) | {"doc": doc, "options": rows}, indent=2))
         return
     print(f"{kind} {one.name}, from {one.plugin.dist} {one.plugin.version}\n\n{doc}\n")
+    if kind == "command":
+        print(f"Use: ganbench {one.name} --help")
+        return
     print("\n".join(_option_lines(rows)))
     example = f":{rows[0]['name']}=…" if rows else ""
     print(f"\nUse: ganbench run {_flag(kind)} {one.name}{example}")
 
 
 @plugins_app.command()
-def check() -> None:
+def check(ctx: typer.Context) -> None:
     """Load every plugin and every component, and report what is broken. Exits 1 if anything is."""
-    from ganbench.errors import UsageError
     from ganbench.hookspecs import KINDS
+    from ganbench.plugin_check import check_plugins, clashes
     from ganbench.registry import default_registry
 
     registry = default_registry()
-    problems = [str(problem) for problem in registry.problems]
     components = [one for kind in KINDS for one in registry.components(kind)]
-    for one in components:
-        try:
-            _ = one.factory
-        except UsageError as error:
-            problems.append(str(error))
     for plugin in registry.plugins:
         count = sum(one.plugin == plugin for one in components)
         print(f"{plugin}: {count} components, loaded in {plugin.load_time_ms:.0f} ms")
-    for one in components:
-        others = [o for o in registry.components(one.kind) if o.name == one.name and o != one]
-        if others:
-            print(f"note: {one.kind} '{one.name}' has several owners: write {one.qualified_name}")
+    for clash in clashes(registry):
+        print(f"note: {clash}")
+    problems = check_plugins(registry, _own_commands(ctx))
     for problem in problems:
         typer.echo(f"problem: {problem}", err=True)
     if problems:
         raise typer.Exit(1)
     print("no problems")
+
+
+def _own_commands(ctx: typer.Context) -> list[str]:
+    root: Any = ctx.find_root().command
+    return list(root.commands)
 
 
 def _kind(text: str) -> str:
@@ -144,6 +148,8 @@ def _row(one: Registered) -> dict[str, Any]:
         "qualified_name": one.qualified_name,
         "package": one.plugin.dist,
         "version": one.plugin.version,
+        "file": one.plugin.file,
+        "load_time_ms": one.plugin.load_time_ms,
         "summary": one.summary,
     }
 

@@ -38,6 +38,7 @@ def execute_request(
     from ganbench.tables import write_tables
 
     registry = default_registry()
+    registry.require_local_plugins()
     trackers = [_tracker(registry, text) for text in tracker_texts]
     plan = make_plan(spec, registry)
     progress = None if quiet else _progress()

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from ganbench.cli.plugin_commands import local_plugins_option
+
 __all__ = ["run"]
 
 _PARTS = "What plays"
@@ -128,6 +130,7 @@ def run(
         list[str] | None,
         _flag("--tracker", "A plugin that watches the run; repeatable.", _OUTPUT, "NAME"),
     ] = None,
+    plugins: Annotated[list[str] | None, local_plugins_option(_OUTPUT)] = None,
     force: Annotated[bool, _flag("--force", "Run anew what is already done.", _OUTPUT)] = False,
     as_json: Annotated[
         bool, _flag("--json", "Print the record as JSON, and nothing else.", _OUTPUT)
