@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from ganbench.files import write_atomically, write_text
@@ -84,7 +84,7 @@ def save_checkpoint(folder: Path, step: int, tree: Any) -> None:
     tensors: dict[str, Tensor] = {}
     skeleton = flatten(tree, tensors)
     name = f"checkpoint-{step:09d}.safetensors"
-    write_atomically(folder / name, lambda temporary: save_file(tensors, temporary))
+    write_atomically(folder / name, lambda temporary: temporary.write_bytes(save(tensors)))
     write_text(folder / _POINTER, json.dumps({"step": step, "file": name, "tree": skeleton}))
     for old in folder.glob("checkpoint-*.safetensors"):
         if old.name != name:
@@ -107,7 +107,7 @@ def save_weights(path: Path, module: nn.Module) -> None:
         name: tensor.detach().cpu().contiguous().clone()
         for name, tensor in module.state_dict().items()
     }
-    write_atomically(path, lambda temporary: save_file(tensors, temporary))
+    write_atomically(path, lambda temporary: temporary.write_bytes(save(tensors)))
 
 
 def weights_sha256(modules: Mapping[str, nn.Module]) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
 
+from ganbench.cli import main
 from ganbench.game import Game, build_game
 from ganbench.plan import make_plan
 from ganbench.protocols import Rule
@@ -37,3 +40,30 @@ def play(registry: Registry) -> Iterator[Callable[..., tuple[Game, Rule]]]:
 
     with isolated():
         yield build
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command line returned and printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def ganbench_cli(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Answer]:
+    """ganbench_cli(*args) -> what the command does, run in this process to save the imports."""
+
+    def invoke(*args: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["ganbench", *map(str, args)])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Answer(code, *capsys.readouterr())
+
+    return invoke
