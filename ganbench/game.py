@@ -125,9 +125,10 @@ class Game:
 
     @property
     def final_generator(self) -> nn.Module:
-        """The generator to evaluate: the averaged one where averaging is on."""
+        """The generator to evaluate: the averaged one where averaging is on, here or in G's
+        optimizer."""
         if self._ema is None:
-            return self.generator.module
+            return self.generator.averaged()
         for buffer, latest in zip(
             self._ema.buffers(), self.generator.module.buffers(), strict=True
         ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -66,6 +67,22 @@ class Player:
         """Set the parameters, leaving their gradients and the optimizer's state as they are."""
         for parameter, value in zip(self.parameters, position, strict=True):
             parameter.copy_(value)
+
+    def averaged(self) -> nn.Module:
+        """A copy of the network at the optimizer's own average, if it keeps one; else the network.
+
+        Such an optimizer, schedule-free for one, has `eval()`, which puts the average into the
+        parameters, and `train()`, which takes it out. Training goes on with the same bits.
+        """
+        to_average = getattr(self.optimizer, "eval", None)
+        if to_average is None:
+            return self.module
+        position = self.position()
+        to_average()
+        averaged = copy.deepcopy(self.module)
+        self.optimizer.train()  # type: ignore[attr-defined]
+        self.move_to(position)  # what eval and train undo is right to a rounding only
+        return averaged
 
     def gradient(self) -> list[Tensor]:
         """A copy of the gradients at hand; zeros where there is none."""
