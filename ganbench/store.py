@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import logging
 import os
 import shutil
@@ -79,6 +80,7 @@ def run_in_store(
     if record.status in _FINISHED:
         shutil.rmtree(checkpoints, ignore_errors=True)
         _remove_if_empty(checkpoints.parent)
+        _remove_abandoned(final)
     for tracker in trackers:
         tracker.run_end(record, final)
     return Outcome(record, final, already_done=False)
@@ -148,6 +150,16 @@ def _publish(work: Path, final: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             final.replace(aside)
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _remove_abandoned(final: Path) -> None:
+    """Drop what processes of this machine that were killed had begun to write for this run."""
+    import psutil
+
+    for folder in final.parent.glob(f".{glob.escape(final.name)}.{socket.gethostname()}-*.tmp"):
+        pid = folder.name.removesuffix(".tmp").rpartition("-")[2]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -16,8 +16,8 @@ import pandas as pd
 
 import ganbench
 
-RATES = (0.02, 0.05, 0.1, 0.2, 0.3)
-MOMENTA = (-0.3, 0.0, 0.5)
+RATES = (0.03, 0.05, 0.1, 0.2, 0.4)
+MOMENTA = (0.0, 0.5)
 BEGIN, END = "<!-- search: begin -->", "<!-- search: end -->"
 
 
@@ -31,6 +31,7 @@ def search(out: Path, seeds: int, steps: int | None) -> pd.DataFrame:
             opt=f"sgd:lr={lr},momentum={momentum}",
             seed=seed,
             threads=1,
+            metrics="fid,precision-recall",
             **settings,
         )
         record = ganbench.run(spec, out)
