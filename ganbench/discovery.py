@@ -116,11 +116,12 @@ def use_local_plugins(texts: Iterable[str]) -> None:
 
 
 def find_sources(settings: Settings) -> tuple[list[Source], list[Problem]]:
-    """The plugins to load, ganbench's own first, and what is wrong with the search itself."""
-    points, problems = _entry_points()
+    """The plugins to load, ganbench's own first, and what is wrong with the settings."""
+    points = metadata.entry_points(group=GROUP)
     sources = [Source(_described(point), point.load) for point in points]
     sources.sort(key=lambda s: (s.plugin.dist != BUILTIN, s.plugin.dist.lower(), s.plugin.name))
     used = [source for source in sources if _is_wanted(source.plugin.dist, settings)]
+    problems = []
     for name in settings.allowed or ():
         if not any(same_package(name, source.plugin.dist) for source in sources):
             found = {source.plugin.dist for source in sources}
@@ -150,28 +151,6 @@ def _is_wanted(dist: str, settings: Settings) -> bool:
 
     allowed = settings.allowed is None or among(settings.allowed)
     return dist == BUILTIN or (allowed and not among(settings.disabled))
-
-
-def _entry_points() -> tuple[list[metadata.EntryPoint], list[Problem]]:
-    try:
-        return list(metadata.entry_points(group=GROUP)), []
-    except Exception:  # some package's metadata can't be read: find out which, one by one
-        return _entry_points_one_by_one()
-
-
-def _entry_points_one_by_one() -> tuple[list[metadata.EntryPoint], list[Problem]]:
-    points: dict[tuple[str, str], metadata.EntryPoint] = {}
-    problems = []
-    for dist in metadata.distributions():
-        name, version = _name_and_version(dist)
-        try:
-            for point in dist.entry_points:
-                if point.group == GROUP:
-                    points.setdefault((_normalised(name), point.name), point)
-        except Exception as error:
-            plugin = Plugin("?", name, version, "entry_points.txt")
-            problems.append(Problem(plugin, f"its entry points can't be read: {error}"))
-    return list(points.values()), problems
 
 
 def _described(point: metadata.EntryPoint) -> Plugin:

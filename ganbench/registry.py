@@ -181,10 +181,10 @@ class Registry:
             offered, fault = attempt(partial(_offered, implementation.function))
             if fault:
                 self._report(plugin, f"{hook}() raised {fault}")
-            elif not isinstance(offered, list):
+            elif not isinstance(offered, dict):
                 self._report(plugin, f"{hook}() must return a mapping of names, not {offered!r}")
             else:
-                for name, target in offered:
+                for name, target in offered.items():
                     self._add(Registered(kind, name, plugin, target), hook)
 
     def _add(self, component: Registered, hook: str) -> None:
@@ -230,11 +230,11 @@ def attempt(call: Callable[[], Any]) -> tuple[Any, str]:
 
 
 def _offered(hook: Callable[[], Any]) -> Any:
-    """What a hook offers: the mapping's items as a list; anything else as it is."""
+    """What a hook offers: any mapping as a dict, anything else as it is."""
     offered = hook()
     if inspect.iscoroutine(offered):
         offered.close()  # Python warns of one that nobody awaited
-    return list(offered.items()) if isinstance(offered, Mapping) else offered
+    return dict(offered) if isinstance(offered, Mapping) else offered
 
 
 def _file_of(plugin: object) -> str:

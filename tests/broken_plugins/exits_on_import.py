@@ -1,0 +1,4 @@
+"""Ends the process when it is imported."""
+import sys
+
+sys.exit(3)

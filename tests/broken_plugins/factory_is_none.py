@@ -1,0 +1,7 @@
+"""Registers None."""
+from ganbench import hookimpl
+
+
+@hookimpl
+def ganbench_rules():
+    return {"x": None}

@@ -1,0 +1,2 @@
+"""Raises when it is imported."""
+raise RuntimeError("no licence key\nfound in the environment")

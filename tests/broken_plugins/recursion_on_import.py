@@ -1,0 +1,8 @@
+"""Never ends."""
+
+
+def again():
+    return again()
+
+
+again()
