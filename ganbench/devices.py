@@ -32,7 +32,10 @@ _DTYPE = {
 
 
 def resolve_device(name: str) -> str:
-    """`auto` -> cuda, mps or cpu, whichever is here first. Raises `UsageError` for one that isn't."""
+    """`auto` -> cuda, mps or cpu, whichever is here first.
+
+    Raises `UsageError` for a device that is not here.
+    """
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
         return "cuda" if cuda else "mps" if mps else "cpu"
@@ -89,7 +92,7 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_bytes(device: torch.device) -> int:
-    """CUDA: the allocator's peak. CPU: the process's peak resident memory, torch itself included."""
+    """CUDA: the allocator's peak. CPU: the process's peak resident memory, torch included."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if device.type == "mps":
@@ -103,7 +106,7 @@ def peak_memory_bytes(device: torch.device) -> int:
     if os.name != "posix":
         import psutil
 
-        return int(psutil.Process().memory_info().peak_wset)
+        return int(psutil.Process().memory_info().peak_wset)  # type: ignore[attr-defined,unused-ignore]
     import resource
 
     unit = 1 if platform.system() == "Darwin" else 1024

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import time
 from collections.abc import Sequence
@@ -12,7 +10,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -35,6 +32,7 @@ from ganbench.record import Evaluated, RunRecord, Status, Throughput
 from ganbench.samples import PICTURES, save_samples
 from ganbench.streams import generator as stream
 from ganbench.streams import isolated
+from ganbench.throughput import throughput_of
 from ganbench.training import Training
 
 __all__ = ["execute"]
@@ -117,8 +115,7 @@ class _Run:
             throughput=self._throughput(training, gflops_per_step, peak_memory_bytes),
             evaluated=evaluated,
             components={
-                key: [part.identity() for part in parts]
-                for key, parts in self.plan.parts().items()
+                key: [part.identity() for part in parts] for key, parts in self.plan.parts().items()
             },
             environment=devices.describe(self.device),
             started_at=started_at.isoformat(timespec="seconds"),
@@ -136,7 +133,7 @@ class _Run:
             rule = self.plan.rule.create()
             with flop_counter() as counter:
                 game.play(rule)
-        return counter.get_total_flops() / 1e9
+        return float(counter.get_total_flops() / 1e9)
 
     def _check_shapes(self, game: Game, data: Data) -> None:
         z = self._evaluation_latents(2).to(self.device)
@@ -221,13 +218,7 @@ class _Run:
         )
 
     def _write_history(self, training: Training) -> None:
-        rows = training.history.rows
-        columns = list(dict.fromkeys(name for row in rows for name in row))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(self.folder / "history.csv", text.getvalue())
+        write_text(self.folder / "history.csv", training.history.to_csv())
 
     def _throughput(
         self, training: Training, gflops_per_step: float, peak_memory_bytes: int
@@ -235,26 +226,16 @@ class _Run:
         chunks = training.clock.chunks
         if not chunks:
             return None
-        spec = self.plan.spec
-        images_per_step = training.game.nimg / training.game.step
-        ms_per_step = np.array([1e3 * chunk.wall_s / chunk.steps for chunk in chunks])
-        cpu_ms = np.array([1e3 * chunk.cpu_s / chunk.steps for chunk in chunks])
-        images_per_s = images_per_step * 1e3 / ms_per_step
-        rate = devices.matmul_gflops_per_s(self.device, spec.precision, torch.get_num_threads())
-        median_ms = float(np.median(ms_per_step))
-        return Throughput(
-            images_per_s=float(np.median(images_per_s)),
-            images_per_s_p10=float(np.percentile(images_per_s, 10)),
-            images_per_s_p90=float(np.percentile(images_per_s, 90)),
-            ms_per_step_p50=median_ms,
-            ms_per_step_p95=float(np.percentile(ms_per_step, 95)),
-            cpu_ms_per_step_p50=float(np.median(cpu_ms)),
-            peak_memory_mb=peak_memory_bytes / 1e6,
-            gflops_per_step=gflops_per_step,
-            matmul_gflops_per_s=rate,
-            fraction_of_peak=gflops_per_step / (median_ms / 1e3) / rate,
+        threads = torch.get_num_threads()
+        return throughput_of(
+            chunks,
+            images_per_step=training.game.nimg / training.game.step,
             warmup_steps=training.clock.warmup_steps,
-            timed_steps=sum(chunk.steps for chunk in chunks),
+            gflops_per_step=gflops_per_step,
+            matmul_gflops_per_s=devices.matmul_gflops_per_s(
+                self.device, self.plan.spec.precision, threads
+            ),
+            peak_memory_bytes=peak_memory_bytes,
         )
 
 

@@ -40,7 +40,8 @@ class Feed:
         n = len(data)
         if batch_size != "full" and batch_size > n:
             raise UsageError(
-                f"batch_size is {batch_size}, but the data has {n} examples: use at most {n}, or full"
+                f"batch_size is {batch_size}, but the data has {n} examples: "
+                f"use at most {n}, or full"
             )
         self.full = batch_size == "full"
         self.batch_size: int = n if batch_size == "full" else batch_size

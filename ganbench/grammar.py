@@ -138,7 +138,7 @@ def _parse_value(text: str, where: str) -> Any:
             return text
     raise UsageError(
         f"{where} has the value '{text}', which is not a TOML value: "
-        "write a number, true, false, a [list], a bare word or a \"quoted string\""
+        'write a number, true, false, a [list], a bare word or a "quoted string"'
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from ganbench.errors import IncompatibleParts, UsageError
 from ganbench.factories import check_options, options_of
+from ganbench.files import sha256_of_file
 from ganbench.grammar import Component, format_component, parse_component, parse_sum
 from ganbench.registry import Registered, Registry
 from ganbench.spec import RunSpec
@@ -117,7 +118,7 @@ class Plan:
             "settings": settings,
             "parts": parts,
             "device": self.spec.device.partition(":")[0],
-            "extractor_weights_sha256": _sha256_of_file(Path(weights)) if weights else None,
+            "extractor_weights_sha256": sha256_of_file(Path(weights)) if weights else None,
             "torch": _version("torch"),
         }
 
@@ -235,14 +236,6 @@ def _settle_n_dis(spec: RunSpec, registry: Registry) -> tuple[RunSpec, Part]:
     options = {**component.options, "n_dis": n_dis}
     part = make_part(registry, "rule", Component(component.name, options))
     return spec.model_copy(update={"n_dis": n_dis}), part
-
-
-def _sha256_of_file(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _version(package: str) -> str:

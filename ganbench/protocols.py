@@ -15,7 +15,18 @@ if TYPE_CHECKING:
     from ganbench.record import RunRecord
     from ganbench.spec import RunSpec
 
-__all__ = ["Data", "Factory", "Loss", "Metric", "Rule", "Schedule", "Scorer", "Snapshot", "Terms", "Tracker"]
+__all__ = [
+    "Data",
+    "Factory",
+    "Loss",
+    "Metric",
+    "Rule",
+    "Schedule",
+    "Scorer",
+    "Snapshot",
+    "Terms",
+    "Tracker",
+]
 
 Scorer: TypeAlias = "Callable[[Tensor], Tensor]"
 """D with its label and condition bound: (N, *shape) -> logits (N,).
@@ -107,4 +118,3 @@ class Tracker(Protocol):
     def progress(self, snapshot: Snapshot) -> None: ...
 
     def run_end(self, record: RunRecord, folder: Path) -> None: ...
-

@@ -16,10 +16,23 @@ __all__ = ["COMMON_COLUMNS", "Evaluated", "RunRecord", "Status", "Throughput"]
 
 Status = Literal["completed", "diverged", "interrupted", "failed"]
 
-COMMON_COLUMNS = (
-    "run_id generator discriminator loss opt_g opt_d rule data batch_size n_dis steps seed device "
-    "precision status"
-).split()
+COMMON_COLUMNS = [
+    "run_id",
+    "generator",
+    "discriminator",
+    "loss",
+    "opt_g",
+    "opt_d",
+    "rule",
+    "data",
+    "batch_size",
+    "n_dis",
+    "steps",
+    "seed",
+    "device",
+    "precision",
+    "status",
+]
 
 
 class _Frozen(BaseModel):

@@ -29,7 +29,7 @@ def _drawn(generator: nn.Module, z: Tensor) -> Tensor:
     training = generator.training
     generator.eval()
     with torch.inference_mode():
-        x = generator(z.to(next(generator.parameters()).device)).float().cpu()
+        x: Tensor = generator(z.to(next(generator.parameters()).device)).float().cpu()
     generator.train(training)
     return x
 
@@ -53,7 +53,11 @@ def _save_scatter(path: Path, x_fake: Tensor, x_real: Tensor) -> None:
     figure = Figure(figsize=(5, 5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot(aspect="equal")
-    axes.scatter(*x_real.T.numpy(), s=2, alpha=0.4, color="0.6", label="real")
-    axes.scatter(*x_fake.T.numpy(), s=2, alpha=0.6, color="C0", label="generated")
+    axes.scatter(
+        x_real[:, 0].numpy(), x_real[:, 1].numpy(), s=2, alpha=0.4, color="0.6", label="real"
+    )
+    axes.scatter(
+        x_fake[:, 0].numpy(), x_fake[:, 1].numpy(), s=2, alpha=0.6, color="C0", label="generated"
+    )
     axes.legend(loc="upper right", markerscale=4)
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=100))

@@ -71,7 +71,7 @@ class RunSpec(BaseModel):
     metrics: tuple[ComponentText, ...] = Field(
         ("fid", "kid", "precision-recall"), description="metrics, or none"
     )
-    extractor: ComponentText = Field("fmnist-cnn-v1", description="feature extractor of the metrics")
+    extractor: ComponentText = Field("fmnist-cnn-v1", description="features of the metrics")
     extractor_weights: Path | None = Field(None, description="file with the extractor's weights")
     n_samples: Count = Field(10_000, description="generated examples that the metrics see")
     checkpoint_every: Annotated[int, Field(ge=0, strict=True)] = Field(

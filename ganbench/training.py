@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -33,6 +35,15 @@ class History:
     def add(self, step: int, nimg: int, terms: Mapping[str, float], last: bool = False) -> None:
         if step % self.every == 0 or last:
             self.rows.append({"step": step, "nimg": nimg, **terms})
+
+    def to_csv(self) -> str:
+        """The rows, one column a term. A term that comes later is empty before."""
+        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return text.getvalue()
 
 
 class Training:

@@ -20,7 +20,7 @@ class Together(Optimizer):
         super().__init__([group for part in parts for group in part.param_groups], {})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override,unused-ignore]
         loss = closure() if closure is not None else None
         for part in self._parts:
             part.step()
@@ -71,7 +71,7 @@ class Optimistic(_Around):
         self._last = [torch.zeros_like(p) for p in self._parameters()]
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override,unused-ignore]
         parameters = self._parameters()
         before = [p.clone() for p in parameters]
         loss = self.base.step(closure) if closure is not None else self.base.step()
@@ -100,7 +100,7 @@ class Lookahead(_Around):
         self._slow = [p.detach().clone() for p in self._parameters()]
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override,unused-ignore]
         loss = self.base.step(closure) if closure is not None else self.base.step()
         self._steps += 1
         if self._steps % self._k == 0:

@@ -106,9 +106,7 @@ def grid25(root: Path | None, n: Count = 10_000, sd: Positive = 0.025, seed: int
     return _mixture(torch.cartesian_prod(line, line), sd, n, seed)
 
 
-def swissroll(
-    root: Path | None, n: Count = 10_000, noise: Positive = 0.02, seed: int = 0
-) -> Data:
+def swissroll(root: Path | None, n: Count = 10_000, noise: Positive = 0.02, seed: int = 0) -> Data:
     """A spiral in [−1, 1]²: t(cos t, sin t)/(4.5π), t uniform in [1.5π, 4.5π], plus noise."""
     del root
     stream = torch.Generator().manual_seed(seed)

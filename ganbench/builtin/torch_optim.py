@@ -27,7 +27,7 @@ def torch_optimizer_names() -> list[str]:
     return sorted(name for name in names if name[0].isupper() and name != "Optimizer")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def from_torch(name: str) -> Any:
     """optimizer(module, **options) from torch.optim's class of that name: its options, its
     defaults, and `fused=True` where the class has it."""
