@@ -55,8 +55,7 @@ def simultaneous() -> Rule:
 
 
 def extragradient() -> Rule:
-    """Both players look ahead by one update; the gradients found there move them from where they
-    were: ω' = ω − αF(ω), ω ← ω − αF(ω').
+    """Both players look ahead, and the gradients found there move them: ω ← ω − αF(ω − αF(ω)).
 
     Both the look-ahead and the update are the optimizer's own, whose moments see both gradients:
     with adam this is ExtraAdam. Gidel et al. 2019 (arXiv:1802.10551), algorithms 2 and 4.
@@ -75,10 +74,9 @@ def extragradient() -> Rule:
 
 
 def extragradient_past() -> Rule:
-    """Extragradient with one gradient a step: the look-ahead reuses the last look-ahead's gradient,
-    ω'ₜ = ω_t − αF(ω'ₜ₋₁), ω_{t+1} = ω_t − αF(ω'ₜ).
+    """Extragradient with one gradient a step: the look-ahead reuses the last one.
 
-    The first step looks ahead by no gradient. Popov 1980; Gidel et al. 2019 (arXiv:1802.10551),
+    ω'_t = ω_t − αF(ω'_{t−1}), then ω_{t+1} = ω_t − αF(ω'_t). The first step looks ahead by no gradient. Popov 1980; Gidel et al. 2019 (arXiv:1802.10551),
     eq. 12 and 13.
     """
 
@@ -103,7 +101,7 @@ def lookahead_minimax(
     alpha: Annotated[float, Field(gt=0, le=1)] = 0.5,
     inner: Literal["alternating", "simultaneous", "extragradient"] = "alternating",
 ) -> Rule:
-    """Every k steps of the inner rule both players go back to ω_slow + α(ω − ω_slow), together.
+    """Every k steps of the inner rule both players go back to ω_slow + α(ω − ω_slow).
 
     Chavdarova et al. 2021 (arXiv:2006.14567), algorithm 1.
     """

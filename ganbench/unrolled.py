@@ -20,10 +20,10 @@ __all__ = ["unrolled"]
 
 
 def unrolled(k: Annotated[int, Field(ge=0)] = 5) -> Rule:
-    """D moves once; G descends its loss against the D that k further updates would make, with the
-    gradient through those updates; then they are taken back. k = 0 is alternating.
+    """G descends its loss against the D that k further updates would make.
 
-    The k updates are those of D's own optimizer, from its present state, on G's batch. Metz et al.
+    D moves once; then G's gradient passes through k more updates of D, which are taken back.
+    k = 0 is alternating. The k updates are those of D's own optimizer, from its present state, on G's batch. Metz et al.
     2017 (arXiv:1611.02163), eq. 6-9.
     """
 
