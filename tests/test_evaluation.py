@@ -95,13 +95,13 @@ def test_generated_images_are_those_of_the_latents_in_eval_mode():
     module = generator()
     module(latents(32))  # so that eval mode differs from a batch's own statistics
     one = evaluation(pictures(10), module=module)
+    x_fake = one.x_fake
     with torch.no_grad():
         expected = module.eval()(latents(100))
-    assert one.n_real == 10
-    assert one.n_fake == 100
-    assert one.x_fake.dtype == torch.uint8
-    assert torch.equal(one.x_fake, to_uint8(expected))
-    assert not one.x_fake.is_inference()
+    assert (one.n_real, one.n_fake) == (10, 100)
+    assert x_fake.dtype == torch.uint8
+    assert torch.equal(x_fake, to_uint8(expected))
+    assert not x_fake.is_inference()
 
 
 def test_features_and_moments_are_those_of_all_the_images():
@@ -263,3 +263,25 @@ def test_moments_from_the_cache_are_those_of_the_features():
         expected = moments_of(Brightness()(x_real))
         assert torch.equal(one.moments_real.mean, expected.mean)
         assert torch.equal(one.moments_real.covariance, expected.covariance)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_features_on_a_gpu_are_those_on_the_cpu_whatever_tf32_is_set_to():
+    x_real = pictures(100)
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = True
+    try:
+        cuda = torch.device("cuda")
+        on_gpu = Evaluation(
+            generator().to(cuda),
+            x_real,
+            z=latents(10),
+            extractor=fmnist_cnn_v1().to(cuda),
+            device=cuda,
+        ).features_real
+        assert torch.backends.cudnn.allow_tf32
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+    on_cpu = evaluation(x_real, extractor=fmnist_cnn_v1()).features_real
+    assert torch.allclose(on_gpu, on_cpu, rtol=1e-4, atol=1e-4)
