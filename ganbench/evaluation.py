@@ -168,7 +168,7 @@ def generate(generator: nn.Module, z: Tensor, device: torch.device, *, like: Ten
     drawn = []
     with _evaluating(generator):
         for batch in _batches(z, at_once):
-            x = generator(batch.to(device))
+            x = generator(batch.to(device)).detach()  # a view of a parameter has a gradient still
             if images and x.isnan().any():
                 raise GanbenchError("the generator drew pixels that are not a number")
             drawn.append((to_uint8(x) if images else x.float()).cpu())

@@ -78,7 +78,7 @@ class _Began:
     def d_loss(self, discriminator: Scorer, x_real: Tensor, x_fake: Tensor) -> Terms:
         energy = _energy_of(discriminator, "began", self._distance)
         real, fake = energy(x_real).mean(), energy(x_fake).mean()
-        self._k = self._k.to(real.device)
+        self._k = self._k.to(real)
         balance = (self._gamma * real - fake).detach() * len(x_real)
         self._balance = balance if self._balance is None else self._balance + balance
         self._samples += len(x_real)

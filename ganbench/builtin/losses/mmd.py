@@ -45,6 +45,9 @@ def mmd(
     return _Mmd(lambda r2: profile(r2, chosen), unbiased)
 
 
+mmd.across_batch = True  # type: ignore[attr-defined]
+
+
 def mmd2(x: Tensor, y: Tensor, kernel: Kernel, unbiased: bool) -> Tensor:
     """MMD² of two samples (N, d) and (M, d) under a kernel of squared distances: a scalar."""
     xx, yy, xy = (kernel(_squared_distances(p, q)) for p, q in ((x, x), (y, y), (x, y)))

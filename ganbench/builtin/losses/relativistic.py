@@ -76,3 +76,7 @@ def ralsgan() -> Loss:
         return (high - 1).square().mean() + (low + 1).square().mean()
 
     return _Relativistic("ralsgan", pair)
+
+
+ragan.across_batch = True  # type: ignore[attr-defined]
+ralsgan.across_batch = True  # type: ignore[attr-defined]
