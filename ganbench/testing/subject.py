@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -39,6 +40,9 @@ def subject_of(kind: str, component: Component, registry: Registry | None = None
     options = _options(label, kind, registered, given)
     for option in options.values():
         _check_option(label, option)
+        if option.required and option.name not in (written.options if written else {}):
+            found = f"needs the option '{option.name}': give the kit an example of it"
+            raise WrongInterface(label, f"{found}, such as {registered.name}:{option.name}=…")
     if written is not None:
         return make_part(registry, kind, written)
     defaults = {name: one.default for name, one in options.items() if not one.required}
@@ -46,8 +50,6 @@ def subject_of(kind: str, component: Component, registry: Registry | None = None
 
 
 def _options(label: str, kind: str, one: Registered, given: int) -> dict[str, Option]:
-    import inspect
-
     try:
         options = options_of(one.factory, given)
         inspect.signature(one.factory).bind_partial(*[None] * given)
