@@ -48,9 +48,11 @@ $(VENV)/.torch: | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml $(VENV)/.torch
+	@echo "Installing into $(VENV); torch is large, so this takes some minutes."
 	$(PIP) install --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml $(VENV)/.torch
+	@echo "Installing into $(VENV); torch is large, so this takes some minutes."
 	$(PIP) install --editable '.[dev]'
 	@touch $@ $(VENV)/.installed
