@@ -94,6 +94,8 @@ class Duel:
         self.loss.load_state_dict(state["loss"])
 
     def terms(self, x_real: Tensor, x_fake: Tensor, player: str) -> Terms:
-        """What a player descends on these batches, at D as it is."""
-        loss_of = self.loss.d_loss if player == "d" else self.loss.g_loss
-        return loss_of(self.objective.score, x_real, x_fake)
+        """What a player descends on these batches, at D as it is; frozen, for G's."""
+        if player == "d":
+            return self.loss.d_loss(self.objective.score, x_real, x_fake)
+        with self.discriminator.frozen():
+            return self.loss.g_loss(self.objective.score, x_real, x_fake)

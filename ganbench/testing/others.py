@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from ganbench.checkpoint import unflatten
 from ganbench.commands import as_command
+from ganbench.errors import UsageError
 from ganbench.plan import Part, make_plan
 from ganbench.protocols import Tracker
 from ganbench.record import RunRecord
@@ -154,6 +155,7 @@ def _run(out: Path, *trackers: Tracker) -> RunRecord:
         generator="mlp:hidden=[8]",
         discriminator="mlp:hidden=[8]",
         data="gaussian:n=64",
+        loss="nonsat+instance-noise",  # draws from the global state that a tracker must not move
         metrics=(),
         steps=3,
         batch_size=8,
@@ -181,8 +183,10 @@ def check_command(component: Component, *, registry: Registry | None = None) -> 
     """Raise a `ConformanceFailure` unless typer makes a command of it that answers --help."""
     part = subject_of("command", component, registry)
     told = io.StringIO()
-    with crashes_are_faults(part.label, "making a command of it"):
+    try:
         command = as_command(part.registered.factory, part.name)
+    except UsageError as error:
+        raise WrongInterface(part.label, str(error)) from error
     with crashes_are_faults(part.label, "--help"), redirect_stdout(told):
         command.main(["--help"], prog_name=part.name, standalone_mode=False)
     if part.name not in told.getvalue():

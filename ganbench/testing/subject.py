@@ -37,7 +37,7 @@ def subject_of(kind: str, component: Component, registry: Registry | None = None
         registered = Registered(kind, name, _UNREGISTERED, component)
     label = f"{kind} '{registered.name}'"
     given = GIVEN_BY_HARNESS.get(kind, 0)
-    options = _options(label, kind, registered, given)
+    options = {} if kind == "command" else _options(label, kind, registered, given)
     for option in options.values():
         _check_option(label, option)
         if option.required and option.name not in (written.options if written else {}):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,18 +68,26 @@ class _Case:
 
 
 def conformance_tests(
-    distribution: str, *, examples: Mapping[str, Sequence[str]] | None = None
+    distribution: str,
+    *,
+    examples: Mapping[str, Sequence[str]] | None = None,
+    leave_out: Collection[str] = (),
 ) -> Any:
     """A parametrised pytest function over all components that an installed package registers:
     `test_conformance = conformance_tests("my-package")`.
 
     `examples` says by kind how to write those that are to be tried with options, because they
-    need some or are too large without: `{"loss": ["mine:weight=2"]}`. A component that refuses to
-    be made, with a ValueError or UsageError, is skipped with its reason.
+    need some or are too large without: `{"loss": ["mine:weight=2"]}`; `leave_out` names those
+    that are not to be tried at all. A component that refuses to be made, with a ValueError or
+    UsageError, is skipped with its reason.
     """
     import pytest
 
-    cases = list(_cases(default_registry(), distribution, examples or {}))
+    cases = [
+        case
+        for case in _cases(default_registry(), distribution, examples or {})
+        if case.name not in leave_out
+    ]
 
     @pytest.mark.parametrize("case", cases, ids=[f"{case.kind}-{case.name}" for case in cases])
     def conformance(case: _Case) -> None:
