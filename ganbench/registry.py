@@ -1,8 +1,4 @@
-"""From a name to the component that a plugin registered under it.
-
-Each plugin is loaded alone: one that fails is kept with its reason in `Registry.problems`, and
-everything else works.
-"""
+"""From a name to its component. A plugin that fails is kept with its reason, and harms no other."""
 
 from __future__ import annotations
 

@@ -76,7 +76,8 @@ def extragradient() -> Rule:
 def extragradient_past() -> Rule:
     """Extragradient with one gradient a step: the look-ahead reuses the last one.
 
-    ω'_t = ω_t − αF(ω'_{t−1}), then ω_{t+1} = ω_t − αF(ω'_t). The first step looks ahead by no gradient. Popov 1980; Gidel et al. 2019 (arXiv:1802.10551),
+    ω'_t = ω_t − αF(ω'_{t−1}), then ω_{t+1} = ω_t − αF(ω'_t). The first step looks ahead by no
+    gradient. Popov 1980; Gidel et al. 2019 (arXiv:1802.10551),
     eq. 12 and 13.
     """
 

@@ -23,8 +23,8 @@ def unrolled(k: Annotated[int, Field(ge=0)] = 5) -> Rule:
     """G descends its loss against the D that k further updates would make.
 
     D moves once; then G's gradient passes through k more updates of D, which are taken back.
-    k = 0 is alternating. The k updates are those of D's own optimizer, from its present state, on G's batch. Metz et al.
-    2017 (arXiv:1611.02163), eq. 6-9.
+    k = 0 is alternating. The k updates are those of D's own optimizer, from its present state, on
+    G's batch. Metz et al. 2017 (arXiv:1611.02163), eq. 6-9.
     """
 
     def step(game: Game) -> Terms:
