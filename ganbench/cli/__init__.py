@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import ganbench
+from ganbench.cli.card import card
 from ganbench.cli.plugin_commands import PluginCommands, local_plugins_option
 from ganbench.cli.plugins import plugins_app
 from ganbench.cli.run import run
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(table)
+app.command()(card)
 app.add_typer(plugins_app, name="plugins")
 
 
