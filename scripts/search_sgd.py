@@ -16,8 +16,8 @@ import pandas as pd
 
 import ganbench
 
-RATES = (0.03, 0.05, 0.1, 0.2, 0.4)
-MOMENTA = (0.0, 0.5)
+RATES = (0.01, 0.02, 0.03, 0.05, 0.1)
+MOMENTA = (0.0, 0.5, 0.8)
 BEGIN, END = "<!-- search: begin -->", "<!-- search: end -->"
 
 

@@ -44,7 +44,7 @@ gd.run_requires = {"batch_size": "full"}  # type: ignore[attr-defined]
 
 def sgd(
     module: nn.Module,
-    lr: Positive = 0.1,
+    lr: Positive = 0.05,
     momentum: Annotated[float, Field(gt=-1, lt=1)] = 0.0,
     nesterov: bool = False,
     weight_decay: NotNegative = 0.0,
@@ -52,8 +52,8 @@ def sgd(
     """Stochastic gradient descent: θ ← θ − lr·∇L(ξ), ξ a random batch.
 
     v ← momentum·v + ∇L, θ ← θ − lr·v. The momentum may be negative, which damps the game's
-    rotation (Gidel et al. 2019, arXiv:1807.04740). The default rate comes from the search in
-    docs/sgd.md on the article's MLP; momentum did not help there.
+    rotation (Gidel et al. 2019, arXiv:1807.04740). The default rate is the best without momentum
+    in the search of docs/sgd.md, on the article's MLP.
     """
     optimizer = torch.optim.SGD(
         module.parameters(),
@@ -91,7 +91,7 @@ def adam(
     )
 
 
-def omd(module: nn.Module, lr: Positive = 0.1) -> Optimizer:
+def omd(module: nn.Module, lr: Positive = 0.05) -> Optimizer:
     """Optimistic mirror descent: θ ← θ − 2·lr·g_t + lr·g_{t−1}.
 
     Also called OGDA. Daskalakis et al. 2018 (arXiv:1711.00141), eq. 6. With the simultaneous rule
