@@ -1,6 +1,6 @@
 """Search for sgd's default learning rate and momentum on the article's MLP.
 
-    python scripts/search_sgd.py --out results/sgd-search --doc docs/sgd.md
+    python scripts/search_sgd.py --seeds 2
 
 Every run lands in a results folder of its own, so that an interrupted search goes on where it
 was. The table between the markers of docs/sgd.md is rewritten from the records.
