@@ -1,14 +1,15 @@
-"""Ctrl-C and SIGTERM as a flag that a loop reads where it is safe to stop."""
+"""Ctrl-C and SIGTERM: a flag that a loop reads where it is safe to stop, or the end at once."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["StopRequest", "stop_requests"]
+__all__ = ["StopRequest", "leave_at_once", "stop_requests"]
 
 
 class StopRequest:
@@ -40,3 +41,25 @@ def stop_requests() -> Iterator[StopRequest]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def leave_at_once(message: str = "") -> Iterator[None]:
+    """In the body, Ctrl-C ends the process with exit code 130 and no further step.
+
+    For imports: a KeyboardInterrupt in the midst of one may be swallowed, and leave a module half
+    made that fails later. Write no files in the body.
+    """
+
+    def leave(_signal: int, _frame: FrameType | None) -> None:
+        os.write(2, f"{message}\n".encode() if message else b"")
+        os._exit(130)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -7,13 +7,16 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ganbench.cli.config import make_spec
+from ganbench.interrupts import leave_at_once
 
 __all__ = ["execute_request"]
 
+_TOO_EARLY = "interrupted before there was anything to keep"
 _EXIT_CODES = {"completed": 0, "diverged": 0, "failed": 1, "interrupted": 130}
 
 
@@ -31,26 +34,29 @@ def execute_request(
     _quieten_libraries()
     _log_to_stderr(logging.WARNING if quiet or as_json else logging.INFO)
     spec = make_spec(config, assignments, flags)
+    with leave_at_once(_TOO_EARLY):
+        import_module("ganbench.execution")  # and torch, numpy, torchvision with it
+        from ganbench.plan import make_plan
+        from ganbench.registry import default_registry
+        from ganbench.store import run_in_store
+        from ganbench.tables import write_tables
 
-    from ganbench.plan import make_plan
-    from ganbench.registry import default_registry
-    from ganbench.store import run_in_store
-    from ganbench.tables import write_tables
-
-    registry = default_registry()
-    registry.require_local_plugins()
-    trackers = [_tracker(registry, text) for text in tracker_texts]
-    plan = make_plan(spec, registry)
+        registry = default_registry()
+        registry.require_local_plugins()
+        trackers = [_tracker(registry, text) for text in tracker_texts]
+        plan = make_plan(spec, registry)
     progress = None if quiet else _progress()
     try:
         watching = trackers if progress is None else [progress, *trackers]
         outcome = run_in_store(plan, out, force=force, trackers=watching)
     except KeyboardInterrupt:
-        print("interrupted before there was anything to keep", file=sys.stderr)
+        print(_TOO_EARLY, file=sys.stderr)
         return 130
     finally:
         if progress is not None:
             progress.close()
+    with leave_at_once():
+        import_module("pandas")
     write_tables(out)
     if as_json:
         print(outcome.record.model_dump_json(indent=2))
