@@ -33,7 +33,7 @@ def check_picture_path(path: Path) -> None:
 
 
 def draw_card(card: Card, path: Path) -> None:
-    """Write the picture: PNG at 200 dots per inch, PDF or SVG, by the suffix of `path`."""
+    """Write the picture: PNG at 160 dots per inch, PDF or SVG, by the suffix of `path`."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -52,7 +52,7 @@ def draw_card(card: Card, path: Path) -> None:
         panels[1, 0].set_ylabel("distance to the equilibrium")
         figure.suptitle(card.title, fontsize=11)
         try:
-            write_atomically(path, lambda to: figure.savefig(to, dpi=200))
+            write_atomically(path, lambda to: figure.savefig(to, dpi=160))
         except OSError as error:
             raise GanbenchError(f"'{path}' can't be written: {error.strerror}") from error
 

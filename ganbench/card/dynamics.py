@@ -56,14 +56,15 @@ def linearise(game: Game, rule: Rule) -> Linearisation:
     """
     try:
         states, felt, players = _at_rest(game, rule)
-        steps = [
-            _jacobian(game, rule, before, _flat(after), felt) for before, after in pairwise(states)
-        ]
+        pairs = [(before, _flat(after)) for before, after in pairwise(states)]
+        steps = [_jacobian(game, rule, *pair, felt, _DELTA) for pair in pairs]
         period = _period(steps)
+        wider = (_jacobian(game, rule, *pair, felt, 4 * _DELTA) for pair in pairs[:period])
+        steps = [_refined(*both) for both in zip(steps[:period], wider, strict=True)]
     except _NoRate as why:
         return Linearisation(None, str(why))
     whole = np.eye(len(felt))
-    for step in steps[:period]:
+    for step in steps:
         whole = step @ whole
     eigenvalues = np.linalg.eigvals(_observed(whole, players))
     eigenvalues = eigenvalues[np.argsort(-np.abs(eigenvalues))]
@@ -97,26 +98,29 @@ def _at_rest(game: Game, rule: Rule) -> tuple[list[dict[str, Any]], Indices, int
 
 
 def _jacobian(
-    game: Game, rule: Rule, before: Mapping[str, Any], after: Array, felt: Indices
+    game: Game, rule: Rule, before: Mapping[str, Any], after: Array, felt: Indices, delta: float
 ) -> Array:
-    """∂(state after a step)/∂(state before it), over the numbers `felt`.
+    """∂(state after a step)/∂(state before it) over the numbers `felt`, by central differences.
 
-    Two differences with one Richardson step between them: the error is O(δ⁴). Raises `_NoRate`
-    where the two, or the two sides, don't agree.
+    Raises `_NoRate` where the two sides don't agree.
     """
-    estimates = []
-    for delta in (_DELTA, 4 * _DELTA):
-        columns = []
-        for index in felt:
-            ahead = _step_from(game, rule, before, int(index), delta)
-            behind = _step_from(game, rule, before, int(index), -delta)
-            if len(ahead) != len(after) or len(behind) != len(after):
-                raise _NoRate("the optimizer makes new state when it leaves the equilibrium")
-            if not np.abs(ahead + behind - 2 * after)[felt].max() <= 0.01 * delta:
-                raise _NoRate(_NOT_SMOOTH)
-            columns.append((ahead - behind)[felt] / (2 * delta))
-        estimates.append(np.stack(columns, axis=1))
-    near, far = estimates
+    columns = []
+    for index in felt:
+        ahead = _step_from(game, rule, before, int(index), delta)
+        behind = _step_from(game, rule, before, int(index), -delta)
+        if len(ahead) != len(after) or len(behind) != len(after):
+            raise _NoRate("the optimizer makes new state when it leaves the equilibrium")
+        if not np.abs(ahead + behind - 2 * after)[felt].max() <= 0.01 * delta:
+            raise _NoRate(_NOT_SMOOTH)
+        columns.append((ahead - behind)[felt] / (2 * delta))
+    return np.stack(columns, axis=1)
+
+
+def _refined(near: Array, far: Array) -> Array:
+    """Richardson's extrapolation of differences over δ and 4δ, which leaves an error of O(δ⁴).
+
+    Raises `_NoRate` where the two don't agree.
+    """
     if not np.abs(near - far).max() <= 1e-3 * max(1.0, np.abs(near).max()):
         raise _NoRate(_NOT_SMOOTH)
     extrapolated: Array = (16 * near - far) / 15

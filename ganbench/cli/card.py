@@ -78,15 +78,15 @@ def _print_table(made: Card) -> None:
         console = Console(highlight=False, width=_WIDTH)
     title = escape(made.title)
     table = Table(title=title, title_style="bold", title_justify="left", box=SIMPLE_HEAD)
-    for name in ("game", "loss"):
-        table.add_column(name)
+    table.add_column("game")
     for name in ("predicted rate", "measured rate"):
         table.add_column(name, justify="right")
     table.add_column("verdict")
     table.add_column("remark", overflow="fold")
     for game in made.games:
         rates = (_rate(game.predicted_rate), _rate(game.measured_rate))
-        cells = (game.name, game.loss, *rates, game.verdict or "not played", game.remark)
+        name = game.name if game.loss == made.loss else f"{game.name} ({game.loss})"
+        cells = (name, *rates, game.verdict or "not played", game.remark)
         table.add_row(*map(escape, cells))
     console.print(table)
     for line in _reasons(made):
