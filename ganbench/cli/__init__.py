@@ -12,6 +12,7 @@ import ganbench
 from ganbench.cli.card import card
 from ganbench.cli.plugin_commands import PluginCommands, local_plugins_option
 from ganbench.cli.plugins import plugins_app
+from ganbench.cli.plugins_new import new
 from ganbench.cli.run import run
 from ganbench.cli.table import table
 from ganbench.errors import GanbenchError
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(table)
 app.command()(card)
+plugins_app.command()(new)
 app.add_typer(plugins_app, name="plugins")
 
 
