@@ -162,7 +162,7 @@ def test_an_update_without_a_linear_approximation_gets_no_rate_but_a_reason(line
 
 
 PLUGIN = '''
-"""An optimizer that is nobody's: SGD with its rate kept as a tensor beside a step count."""
+"""An optimizer that is nobody's: SGD with its rate kept as a tensor beside a clock that doubles."""
 import torch
 
 class Odd(torch.optim.Optimizer):
@@ -170,13 +170,13 @@ class Odd(torch.optim.Optimizer):
         super().__init__(params, {})
         for group in self.param_groups:
             for p in group["params"]:
-                self.state[p] = {"rate": torch.tensor(lr), "clock": torch.tensor(0.0)}
+                self.state[p] = {"rate": torch.tensor(lr), "clock": torch.tensor(1.0)}
 
     @torch.no_grad()
     def step(self, closure=None):
         for group in self.param_groups:
             for p in group["params"]:
-                self.state[p]["clock"] += 1
+                self.state[p]["clock"] *= 2
                 p -= self.state[p]["rate"] * p.grad
 
 def odd(module, lr: float = 0.1):
