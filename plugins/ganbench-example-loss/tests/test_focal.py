@@ -9,8 +9,10 @@ import torch
 
 from ganbench.errors import UsageError
 from ganbench.grammar import parse_component
-from ganbench.plan import make_part
+from ganbench.plan import make_part, make_plan
 from ganbench.registry import default_registry
+from ganbench.spec import RunSpec
+from ganbench.store import run_in_store
 
 
 def create(text):
@@ -62,3 +64,11 @@ def test_values_and_gradients_are_finite_at_large_logits(gamma, logit):
 def test_an_unknown_option_is_an_error_that_lists_the_known_ones():
     with pytest.raises(UsageError, match="no option 'gama'; did you mean 'gamma'"):
         create("focal:gama=1")
+
+
+def test_a_run_with_it_ends_well(tmp_path):
+    spec = RunSpec(
+        loss="focal+r1:gamma=1", data="ring8", steps=3, batch_size=8, n_samples=64, threads=1
+    )
+    record = run_in_store(make_plan(spec, default_registry()), tmp_path).record
+    assert (record.status, record.steps_done) == ("completed", 3)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-import torch
 from mlflow import MlflowClient
 
 from ganbench.grammar import Component
@@ -19,14 +18,6 @@ from ganbench.spec import RunSpec
 from ganbench.store import run_in_store
 
 SPEC = {"data": "ring8", "steps": 30, "batch_size": 8, "n_samples": 64, "threads": 1}
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _alone():
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-        yield
 
 
 @pytest.fixture(scope="module")

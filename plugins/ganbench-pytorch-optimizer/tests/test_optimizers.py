@@ -18,9 +18,11 @@ from torch.nn.functional import softplus
 from ganbench.checkpoint import flatten, unflatten
 from ganbench.errors import UsageError
 from ganbench.grammar import parse_component
-from ganbench.plan import make_part
+from ganbench.plan import make_part, make_plan
 from ganbench.player import Player
 from ganbench.registry import default_registry
+from ganbench.spec import RunSpec
+from ganbench.store import run_in_store
 
 DIST = "ganbench-pytorch-optimizer"
 NEEDED = {"ranger21": "num_iterations=10"}
@@ -154,6 +156,12 @@ def test_one_that_needs_the_number_of_steps_asks_for_it():
         make_part(default_registry(), "optimizer", parse_component("ranger21"))
 
 
+def test_one_without_a_rate_is_refused_with_a_schedule():
+    with pytest.raises(UsageError, match="optimizer 'a2grad' needs schedule=constant"):
+        make_plan(RunSpec(opt="a2grad", schedule="cosine"), default_registry())
+    assert make_plan(RunSpec(opt="a2grad"), default_registry()).spec.opt_g == "a2grad"
+
+
 def test_muon_orthogonalises_weights_and_leaves_the_rest_to_adamw():
     module = network("conv")
     groups = create("po-muon:lr=0.1,adamw_lr=1e-4", module).param_groups
@@ -176,3 +184,60 @@ def test_alig_s_rate_is_the_loss_over_the_squared_gradient():
     player.backward(module(torch.ones(1)).square().sum() / 2)
     player.update()
     assert module.weight.item() == pytest.approx(0.5, abs=1e-4)
+
+
+def test_schedule_free_trains_at_one_point_and_is_evaluated_at_its_average():
+    # A gradient of 1 and lr 0.1 from θ = 1: z is 0.9, 0.8, 0.7, whose mean x is 0.8; training is
+    # at y = (1 − momentum) z + momentum x = 0.1·0.7 + 0.9·0.8.
+    module = nn.Linear(1, 1, bias=False)
+    nn.init.ones_(module.weight)
+    player = Player(module, create("schedulefreesgd:lr=0.1,momentum=0.9", module))
+    for _ in range(3):
+        player.backward(module(torch.ones(1)).sum())
+        player.update()
+    assert module.weight.item() == pytest.approx(0.79)
+    assert player.averaged().weight.item() == pytest.approx(0.8)
+    assert module.weight.item() == pytest.approx(0.79)
+
+
+def rates(text: str, steps: int) -> list[float]:
+    """The rate of each step, and after the last, with a base rate of 1."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    part = make_part(default_registry(), "schedule", parse_component(text))
+    schedule, seen = part.create(optimizer, steps), []
+    for _ in range(steps + 1):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return seen
+
+
+def test_rex_decays_as_its_formula():
+    # (1 − p)/(1 − p/2) at p = 0, ¼, ½, ¾, 1.
+    assert rates("rex", 4) == pytest.approx([1, 6 / 7, 2 / 3, 2 / 5, 0])
+
+
+def test_warmup_stable_decay_rises_stays_and_falls():
+    # Of 10 steps 2 rise from 0, 4 stay, 4 fall by 1 − k/4.
+    found = rates("warmup-stable-decay:warmup=0.2,decay=0.4,cooldown=linear", 10)
+    assert found == pytest.approx([0, 0.5, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25, 0])
+
+
+def test_more_than_the_whole_run_is_refused():
+    with pytest.raises(UsageError, match=r"warmup \+ decay is 1\.5"):
+        rates("warmup-stable-decay:warmup=0.5,decay=1", 10)
+
+
+def test_a_run_with_two_of_them_and_a_schedule_ends_well(tmp_path):
+    spec = RunSpec(
+        opt_g="schedulefreeadamw:lr=1e-3",
+        opt_d="soap",
+        schedule="warmup-stable-decay",
+        steps=3,
+        batch_size=8,
+        metrics="none",
+        threads=1,
+        device="cpu",
+    )
+    record = run_in_store(make_plan(spec, default_registry()), tmp_path).record
+    assert (record.status, record.steps_done) == ("completed", 3)

@@ -11,6 +11,7 @@ from ganbench.grammar import parse_component
 from ganbench.plan import make_part, make_plan
 from ganbench.registry import default_registry
 from ganbench.spec import RunSpec
+from ganbench.store import run_in_store
 from ganbench.streams import isolated
 
 SMALL = "step_channels=4"
@@ -104,3 +105,20 @@ def test_ncritic_counts_updates_of_d_and_negative_ones_of_g(n, d_updates, g_upda
 def test_ncritic_of_nothing_is_refused():
     with pytest.raises(UsageError, match="n is 0"):
         create("rule", "torchgan-ncritic:n=0")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_run_on_28_by_28_images_ends_well(name, tmp_path):
+    spec = RunSpec(
+        generator=f"{name}:{SMALL}",
+        discriminator=f"{name}:{SMALL}",
+        loss="began" if "autoencoding" in name else "hinge",
+        rule="torchgan-ncritic:n=-2",
+        steps=3,
+        batch_size=8,
+        metrics="none",
+        threads=1,
+        device="cpu",
+    )
+    record = run_in_store(make_plan(spec, default_registry()), tmp_path).record
+    assert (record.status, record.steps_done) == ("completed", 3)

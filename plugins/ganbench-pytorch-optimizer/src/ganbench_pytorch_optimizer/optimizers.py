@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import inspect
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import pytorch_optimizer
+import torch
 from pytorch_optimizer.base.exception import NegativeLRError, NegativeStepError
 from pytorch_optimizer.optimizer.muon.utils import prepare_muon_parameters
 from torch import nn
@@ -24,6 +27,7 @@ __all__ = ["factory_of"]
 
 _AROUND_ANOTHER = {"Lookahead", "Magma", "OrthoGrad", "ScheduleFreeWrapper", "TRAC"}
 _MUONS = {"AdaGO", "AdaMuon", "Muon", "MuonClip", "NorMuon"}
+_WITHOUT_RATE = {"A2Grad", "AliG"}
 # They would draw from numpy's or Python's random state, which no seed of a run reaches.
 _FIXED = {"Kron": {"balance_prob": 0.0}, "SaRA": {"lambda_rank": 0.0}}
 
@@ -58,6 +62,8 @@ def factory_of(name: str) -> Make:
         f"pytorch-optimizer's {name}, with its own options and defaults.\n\n{cls.__doc__}"
     )
     factory.__name__ = factory.__qualname__ = name
+    if name in _WITHOUT_RATE:  # there is nothing for a schedule to set
+        factory.run_requires = {"schedule": "constant"}  # type: ignore[attr-defined]
     return factory
 
 
@@ -109,13 +115,18 @@ def _signature(name: str, cls: Any) -> inspect.Signature:
     if name in REASONS:
         return inspect.Signature([module])
     _, *options = inspect.signature(cls).parameters.values()
-    hidden = _FIXED.get(name, {})
     kept = [
-        p.replace(kind=p.KEYWORD_ONLY)
+        p.replace(kind=p.KEYWORD_ONLY, default=_plain(p.default))
         for p in options
-        if p.kind is not p.VAR_KEYWORD and p.name not in hidden
+        if p.kind is not p.VAR_KEYWORD
+        and p.name not in _FIXED.get(name, {})
+        and not isinstance(p.default, torch.dtype | FunctionType)  # TOML can't write these
     ]
     if name in _AROUND_ANOTHER:
         base = inspect.Parameter("base", module.KEYWORD_ONLY, default="adam", annotation=str)
         kept.insert(0, base)
     return inspect.Signature([module, *kept])
+
+
+def _plain(default: Any) -> Any:
+    return int(default) if isinstance(default, enum.IntEnum) else default
