@@ -119,7 +119,8 @@ def make_card(
     spec = plan_of(setup, registry).spec
     with _exact():
         results = tuple(_play(one, setup, registry, steps) for one in chosen)
-    _refuse_if_nothing_played(spec.loss, chosen, results)
+    opts = " and ".join(dict.fromkeys([spec.opt_g, spec.opt_d]))
+    _refuse_if_nothing_played(spec.loss, opts, chosen, results)
     return Card(spec.loss, spec.opt_g, spec.opt_d, spec.rule, steps, results)
 
 
@@ -211,12 +212,12 @@ def _extent(paths: Sequence[Array]) -> float:
 
 
 def _refuse_if_nothing_played(
-    loss: str, chosen: Sequence[AnalyticGame], results: Sequence[GameResult]
+    loss: str, opts: str, chosen: Sequence[AnalyticGame], results: Sequence[GameResult]
 ) -> None:
     of_loss = [done for one, done in zip(chosen, results, strict=True) if one.loss is None]
     failed = [done for done in of_loss or results if done.verdict is None]
     if len(failed) == len(of_loss or results):
         raise IncompatibleParts(
-            f"loss '{loss}' can't be played on the analytic games, whose discriminator gives one "
-            f"logit, D(x) = ψx, to points x: {failed[0].remark}"
+            f"'{loss}' with '{opts}' can't be played on the analytic games, whose discriminator "
+            f"gives one logit, D(x) = ψx, to points x: {failed[0].remark}"
         )
