@@ -275,7 +275,7 @@ def test_a_path_ends_where_it_leaves_all_bounds(in_float64, registry):
 def test_a_loss_that_no_game_can_play_is_refused_with_the_reason(loss):
     with pytest.raises(IncompatibleParts, match=r"D\(x\) = ψx") as refused:
         make_card(loss, "sgd", games=["dirac"])
-    assert f"'{loss" in str(refused.value)
+    assert f"'{loss}'" in str(refused.value)
 
 
 def test_a_game_that_one_part_cannot_play_is_a_line_and_not_the_end(registry, monkeypatch):
