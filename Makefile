@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test test-slow lint format bench clean
+.PHONY: demo test test-slow test-plugins lint format bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ganbench run --loss nonsat --opt sgd
@@ -20,6 +20,9 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
+
+test-plugins:
+	PYTHON=$(PYTHON) TORCH_INDEX=$(TORCH_INDEX) scripts/test_plugins.sh
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -34,7 +37,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest benchmarks -m "" --benchmark-only --benchmark-columns=median,iqr,rounds
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venv-plugins
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
