@@ -139,7 +139,7 @@ class Registry:
 
     def _register(self, plugin: Plugin, module: object) -> str | None:
         """Hand it to pluggy, which checks its hooks' arguments. Returns why it is refused."""
-        api = getattr(module, "ganbench_api", API_VERSION)
+        api = getattr(module, "ganbench_api", 1)
         if type(api) is not int or api < 1:
             return f"declares ganbench_api = {api!r}, which must be a whole number such as 1"
         if not OLDEST_API_VERSION <= api <= API_VERSION:
