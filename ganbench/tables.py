@@ -130,8 +130,10 @@ def readable(value: Any) -> str:
     """About four digits; the csv file has all of them."""
     if value is None or _is_nan(value):
         return ""
+    if isinstance(value, float) and value:
+        return f"{value:.0f}" if 1000 <= abs(value) < 1e15 else f"{value:#.4g}"
     if isinstance(value, float):
-        return f"{value:.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
+        return "0"
     return str(value).replace("|", "\\|")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ganbench.record import Evaluated, Throughput
 from ganbench.store import Outcome
+from ganbench.tables import readable
 
 __all__ = ["summary_lines"]
 
@@ -73,7 +74,7 @@ def _evaluated(evaluated: Evaluated) -> Iterator[str]:
     kid_std = values.pop("kid_std", None)
     for key, value in values.items():
         spread = f" ± {kid_std:.2g} between subsets" if key == "kid" and kid_std else ""
-        yield _row(f"{_LABELS.get(key, key)}{by}", f"{value:.4g}{spread}")
+        yield _row(f"{_LABELS.get(key, key)}{by}", f"{readable(value)}{spread}")
     yield _row("of", f"{evaluated.n_fake:,} generated against {evaluated.n_real:,} real")
 
 
