@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from fake_packages import fake_package
 
+from ganbench import registry as registry_module
 from ganbench.discovery import Plugin, Settings, Source, find_sources, use_local_plugins
 from ganbench.errors import UsageError
 from ganbench.plan import make_plan
@@ -41,7 +42,9 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(folder)
     for variable in ("GANBENCH_PLUGINS", "GANBENCH_DISABLED_PLUGINS", "GANBENCH_LOCAL_PLUGINS"):
         monkeypatch.delenv(variable, raising=False)
+    registry_module._registry_for.cache_clear()  # other tests asked with the same settings
     yield folder
+    registry_module._registry_for.cache_clear()
     for name in ("alpha_plugin", "beta_plugin", "local_module"):
         sys.modules.pop(name, None)
 
