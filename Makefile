@@ -22,7 +22,7 @@ test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
 
 test-plugins:
-	PYTHON=$(PYTHON) TORCH_INDEX=$(TORCH_INDEX) scripts/test_plugins.sh
+	PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" scripts/test_plugins.sh
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
