@@ -143,7 +143,7 @@ CASES = (
 )  # fmt: skip
 
 
-def play(case: Case, steps: int = 1000) -> GameResult:
+def play(case: Case, steps: int = 600) -> GameResult:
     """The case's line of its card."""
     card = make_card(case.loss, case.opt, case.rule, steps=steps, games=[case.game])
     return card.games[0]
@@ -194,7 +194,7 @@ def rate(value: float | None) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--doc", type=Path, default=Path("docs/card.md"))
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=600)
     options = parser.parse_args()
     made = table(options.steps)
     text = options.doc.read_text(encoding="utf-8")

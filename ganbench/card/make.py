@@ -14,7 +14,7 @@ import torch
 from ganbench.card.dynamics import Linearisation, linearise
 from ganbench.card.games import GAMES, AnalyticGame, Setup, plan_of, start
 from ganbench.card.trajectories import Array, descent_field, follow, measured_rate, radius
-from ganbench.card.verdict import Verdict, judge
+from ganbench.card.verdict import NEARBY, Verdict, judge
 from ganbench.errors import GanbenchError, IncompatibleParts, UsageError, unknown
 from ganbench.registry import Registry, default_registry
 from ganbench.streams import isolated
@@ -23,7 +23,7 @@ __all__ = ["Card", "GameResult", "make_card"]
 
 _NEAR = 1e-3
 _FAR = ((1.0, 0.25 * math.pi), (0.5, 1.25 * math.pi))  # radius and angle
-_ARRIVED = 1e-6  # of the starting radius: nothing new happens further in
+_ARRIVED = 1e-6  # of the starting radius
 _LEAST_STEPS = 100
 _GRID = 15
 
@@ -102,7 +102,7 @@ def make_card(
     *,
     opt_g: str | None = None,
     opt_d: str | None = None,
-    steps: int = 1000,
+    steps: int = 600,
     games: Sequence[str] | None = None,
     registry: Registry | None = None,
 ) -> Card:
@@ -167,7 +167,8 @@ def _played(
     linear = linearise(*start(one, setup, registry, 0.0, 0.0))
     scale = _scale(one, setup, registry, steps)
     starts = [(_NEAR, _FAR[0][1]), *((scale * r, angle) for r, angle in _FAR)]
-    ends = [one.precision, *(_ARRIVED * r for r, _ in starts[1:])]
+    arrived = _ARRIVED if linear.rate is None else NEARBY  # there the predicted rate holds
+    ends = [one.precision, *(arrived * r for r, _ in starts[1:])]
     near, *far = (
         follow(*start(one, setup, registry, r * math.cos(a), r * math.sin(a)), steps, end)
         for (r, a), end in zip(starts, ends, strict=True)

@@ -8,13 +8,14 @@ from typing import Literal, TypeAlias
 
 from ganbench.card.trajectories import ESCAPED, Array, growth, radius, turns
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["NEARBY", "Verdict", "judge"]
 
 Verdict: TypeAlias = Literal["converges", "orbits", "diverges", "stalls", "undecided"]
 
 _NEUTRAL = 1e-8  # a predicted rate this close to 1 is 1
 _FLAT = 0.05  # |log ratio| of the radii of two quarters that counts as no change
 _ONE_TURN = 1.0
+NEARBY = 1e-2  # of a path's first radius: it has arrived
 _STILL_MOVING = "still on the way after the last step: take more steps"
 
 
@@ -66,7 +67,7 @@ def _escaped(path: Array) -> bool:
 
 def _arrived(path: Array) -> bool:
     r = radius(path)
-    return bool(r[-max(len(r) // 4, 1) :].max() < 1e-2 * r[0] or r[-1] < 1e-5 * r[0])
+    return bool(r[-1] <= NEARBY * r[0])
 
 
 def _shrinks(path: Array) -> bool:

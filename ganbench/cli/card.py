@@ -27,7 +27,7 @@ def card(
         str | None, typer.Option(metavar="NAME", help="The discriminator's optimizer.")
     ] = None,
     rule: Annotated[str, typer.Option(metavar="NAME", help="Update rule.")] = "alternating",
-    steps: Annotated[int, typer.Option(metavar="N", help="Steps of each path.")] = 1000,
+    steps: Annotated[int, typer.Option(metavar="N", help="Steps of each path.")] = 600,
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="The picture: .png, .pdf or .svg.")
     ] = Path("card.png"),
