@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,27 @@ def registry() -> Registry:
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _log_reaches_pytest() -> None:
+    """A command run in this process takes ganbench's log for itself; each test gets it back."""
+    logger = logging.getLogger("ganbench")
+    logger.handlers.clear()
+    logger.propagate = True
+
+
+@pytest.fixture(scope="session")
+def batch_norm_has_third_derivatives() -> bool:
+    """Some versions of torch refuse them, others do not."""
+    x = torch.randn(4, 2, dtype=torch.float64, requires_grad=True)
+    y = torch.nn.functional.batch_norm(x, None, None, training=True)
+    try:
+        for _ in range(3):
+            (y,) = torch.autograd.grad(y.pow(2).sum(), x, create_graph=True)
+    except RuntimeError:
+        return False
+    return True
 
 
 @pytest.fixture

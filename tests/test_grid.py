@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from ganbench.errors import IncompatibleParts
 from ganbench.registry import default_registry
 
 REGISTRY = default_registry()
@@ -58,15 +57,3 @@ def test_every_loss_plays_twenty_finite_steps_by_every_rule(play, loss, rule, ne
 
 def test_the_grid_covers_every_term_of_losses():
     assert set(REGISTRY.names("loss")) >= NEEDS_A_GAME | AUTOENCODER
-
-
-def test_batch_norm_under_third_derivatives_is_refused_with_what_would_fit(play):
-    game, step = play(
-        generator="dcgan:width=2",
-        discriminator="dcgan:width=2",
-        loss="nonsat+r1",
-        rule="unrolled:k=1",
-        batch_size=4,
-    )
-    with pytest.raises(IncompatibleParts, match="without batch normalisation"):
-        game.play(step)

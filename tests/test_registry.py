@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -42,6 +43,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(folder)
     for variable in ("GANBENCH_PLUGINS", "GANBENCH_DISABLED_PLUGINS", "GANBENCH_LOCAL_PLUGINS"):
         monkeypatch.delenv(variable, raising=False)
+    importlib.invalidate_caches()
     registry_module._registry_for.cache_clear()  # other tests asked with the same settings
     yield folder
     registry_module._registry_for.cache_clear()
