@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ganbench import tables
 from ganbench.cli.concise import concise_tables
 from ganbench.errors import GanbenchError
 from ganbench.record import Evaluated, RunRecord, Throughput
@@ -182,6 +183,22 @@ def test_tables_written_while_records_arrive_end_with_every_run(tmp_path):
         thread.join()
     for name in ("fid.csv", "throughput.csv"):
         assert len(pd.read_csv(tmp_path / name)) == 20
+
+
+def test_a_run_that_ends_while_the_tables_are_made_is_in_them(tmp_path, monkeypatch):
+    """The other process's run appears right after the records were read."""
+    save(tmp_path, record("a"))
+    load, others = tables.load_records, [record("b")]
+
+    def load_and_meanwhile(out: Path) -> list[RunRecord]:
+        found = load(out)
+        save(out, *others)
+        others.clear()
+        return found
+
+    monkeypatch.setattr(tables, "load_records", load_and_meanwhile)
+    write_tables(tmp_path)
+    assert list(pd.read_csv(tmp_path / "throughput.csv")["run_id"]) == ["a", "b"]
 
 
 def test_tables_that_cannot_be_written_say_so_and_how_to_go_on(tmp_path):
