@@ -5,8 +5,8 @@
 Six convolutions with batch norm, AdamW on a one-cycle schedule, cross entropy; batch norm is
 folded into the convolutions before saving. The same seed, torch version, threads and CPU give the
 same weights bit for bit (the file's header may list its entries in another order, so its hash
-may differ). Elsewhere the accuracy agrees to a few tenths of a percent, but the weights, and
-so every distance measured with them, differ. That is why the trained file is shipped.
+may differ). Elsewhere rounding may lead to other weights, and so to other distances. That is why
+the trained file is shipped.
 """
 
 from __future__ import annotations
