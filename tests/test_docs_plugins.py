@@ -60,6 +60,7 @@ def test_the_commands_work_as_written(tmp_path, monkeypatch, ganbench_cli):
     for name, source in EXAMPLES.items():
         (tmp_path / name).write_text(source, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ganbench.devices.usable_cores", lambda: 1)  # as in all tests
     commands = [line for block in blocks("console") for line in block.splitlines()]
     assert len(commands) >= 5
     for command in commands:
