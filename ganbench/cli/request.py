@@ -6,12 +6,12 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ganbench.cli.config import make_spec
+from ganbench.cli.flags import RunFlags
 from ganbench.interrupts import leave_at_once
 
 __all__ = ["execute_request"]
@@ -21,9 +21,7 @@ _EXIT_CODES = {"completed": 0, "diverged": 0, "failed": 1, "interrupted": 130}
 
 
 def execute_request(
-    config: str | None,
-    assignments: Sequence[str],
-    flags: Mapping[str, Any],
+    flags: RunFlags,
     out: Path,
     tracker_texts: Sequence[str],
     force: bool,
@@ -33,7 +31,7 @@ def execute_request(
     """Run what the flags ask for and return the exit code. A run that diverged is a result: 0."""
     _quieten_libraries()
     _log_to_stderr(logging.WARNING if quiet or as_json else logging.INFO)
-    spec = make_spec(config, assignments, flags)
+    spec = flags.spec()
     with leave_at_once(_TOO_EARLY):
         import_module("ganbench.execution")  # and torch, numpy, torchvision with it
         from ganbench.plan import make_plan
