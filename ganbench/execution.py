@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -20,20 +19,19 @@ from ganbench.checkpoint import (
     save_weights,
     weights_sha256,
 )
-from ganbench.errors import IncompatibleParts
-from ganbench.evaluation import Evaluation
+from ganbench.errors import GanbenchError, IncompatibleParts
 from ganbench.files import write_text
 from ganbench.flops import flop_counter
 from ganbench.game import Game, build_game
 from ganbench.interrupts import stop_requests
+from ganbench.measure import evaluation_latents, measure
 from ganbench.plan import Plan
 from ganbench.protocols import Data, Snapshot, Tracker
-from ganbench.record import Evaluated, RunRecord, Status, Throughput
+from ganbench.record import EvaluatedAt, RunRecord, Status, Throughput
 from ganbench.samples import PICTURES, save_samples
-from ganbench.streams import generator as stream
 from ganbench.streams import isolated
 from ganbench.throughput import throughput_of
-from ganbench.training import Training
+from ganbench.training import Training, to_csv
 
 __all__ = ["execute"]
 
@@ -66,6 +64,7 @@ class _Run:
     checkpoints: Path
     device: torch.device
     trackers: Sequence[Tracker]
+    peak_memory_bytes: int = 0
 
     def execute(self) -> RunRecord:
         started, started_at = time.perf_counter(), datetime.now(timezone.utc)
@@ -86,23 +85,30 @@ class _Run:
             return elapsed_before + time.perf_counter() - started
 
         devices.reset_peak_memory(self.device)
-        status = self._train(training, elapsed_s)
-        peak_memory_bytes = devices.peak_memory_bytes(self.device)
-        self._write_history(training)
+        z = evaluation_latents(self.plan, max(spec.n_samples, PICTURES))
+        z_measured = z[: spec.n_samples]
+        status = self._train(
+            training,
+            elapsed_s,
+            lambda: self._evaluate_midway(training, data, extractor, z_measured),
+        )
+        self.peak_memory_bytes = max(self.peak_memory_bytes, devices.peak_memory_bytes(self.device))
         evaluated = None
         if status == "completed":
             if spec.checkpoint_every:
                 self._save(training, elapsed_s())
             save_weights(self.folder / "generator.safetensors", game.final_generator)
             save_weights(self.folder / "discriminator.safetensors", game.discriminator.module)
-            z = self._evaluation_latents(max(spec.n_samples, PICTURES))
             save_samples(self.folder / "samples.png", game.final_generator, z, data)
             try:
-                evaluated = self._evaluate(game, data, extractor, z[: spec.n_samples])
+                evaluated = measure(self.plan, game, data, extractor, z_measured)
             except KeyboardInterrupt:
                 status = "interrupted"
+            if evaluated and spec.eval_every:
+                training.note_evaluation(evaluated.values)
         if status == "interrupted":
             self._save(training, elapsed_s())
+        self._write_history(training)
         return RunRecord(
             run_id=self.plan.run_id,
             spec=spec.model_copy(update={"device": str(self.device)}),
@@ -112,8 +118,9 @@ class _Run:
             nimg=training.nimg,
             diverged_step=training.diverged_step,
             weights_sha256=_weights_sha256(game) if status == "completed" else None,
-            throughput=self._throughput(training, gflops_per_step, peak_memory_bytes),
+            throughput=self._throughput(training, gflops_per_step),
             evaluated=evaluated,
+            evaluations=tuple(map(EvaluatedAt.model_validate, training.evaluations)),
             components={
                 key: [part.identity() for part in parts] for key, parts in self.plan.parts().items()
             },
@@ -129,14 +136,14 @@ class _Run:
             self._check_shapes(game, data)
             n = min(_REHEARSED_SAMPLES, len(data))
             few = Data(data.x[:n], None, data.facts)
-            self._evaluate(game, few, extractor, self._evaluation_latents(n))
+            measure(self.plan, game, few, extractor, evaluation_latents(self.plan, n))
             rule = self.plan.rule.create()
             with flop_counter() as counter:
                 game.play(rule)
         return float(counter.get_total_flops() / 1e9)
 
     def _check_shapes(self, game: Game, data: Data) -> None:
-        z = self._evaluation_latents(2).to(self.device)
+        z = evaluation_latents(self.plan, 2).to(self.device)
         with torch.no_grad():
             x_fake = game.generator.module(z)
             logits = game.discriminator.module(x_fake)
@@ -167,7 +174,9 @@ class _Run:
         }
         save_checkpoint(self.checkpoints, training.game.step, tree)
 
-    def _train(self, training: Training, elapsed_s: Any) -> Status:
+    def _train(
+        self, training: Training, elapsed_s: Callable[[], float], evaluate: Callable[[], None]
+    ) -> Status:
         def on_chunk(snapshot: Snapshot) -> None:
             for tracker in self.trackers:
                 tracker.progress(snapshot)
@@ -178,51 +187,36 @@ class _Run:
                 on_chunk=on_chunk,
                 checkpoint_every=self.plan.spec.checkpoint_every,
                 on_checkpoint=lambda: self._save(training, elapsed_s()),
+                evaluate_every=self.plan.spec.eval_every if self.plan.metrics else 0,
+                on_evaluate=evaluate,
             )
         if training.diverged_step is not None:
             return "diverged"
         return "interrupted" if stop else "completed"
 
-    def _evaluation_latents(self, n: int) -> torch.Tensor:
-        """The same latents whatever was trained: (n, z_dim), a prefix of any longer draw."""
-        spec = self.plan.spec
-        return torch.randn(n, spec.z_dim, generator=stream(spec.seed, "evaluation"))
-
-    def _evaluate(
-        self, game: Game, data: Data, extractor: nn.Module | None, z: torch.Tensor
-    ) -> Evaluated | None:
-        if not self.plan.metrics:
-            return None
-        started = time.perf_counter()
-        evaluation = Evaluation(
-            game.final_generator,
-            data.x,
-            z=z,
-            extractor=extractor,
-            device=self.device,
-            data_label=self.plan.data.name,
-            discriminator=game.discriminator.module,
-            facts=data.facts,
-        )
+    def _evaluate_midway(
+        self, training: Training, data: Data, extractor: nn.Module | None, z: torch.Tensor
+    ) -> None:
+        """A row of the metrics as they are now. Weights that are not finite, or draw what can't be
+        measured, leave a row without values."""
+        self.peak_memory_bytes = max(self.peak_memory_bytes, devices.peak_memory_bytes(self.device))
         values: dict[str, float] = {}
-        for part in self.plan.metrics:
-            values |= part.create()(evaluation)
-        return Evaluated(
-            extractor=getattr(extractor, "name", None),
-            extractor_sha256=getattr(extractor, "sha256", None),
-            preprocessing=getattr(extractor, "preprocessing", None),
-            n_real=evaluation.n_real,
-            n_fake=evaluation.n_fake,
-            values=values,
-            elapsed_s=round(time.perf_counter() - started, 3),
-        )
+        try:
+            if training.finite() and (
+                evaluated := measure(self.plan, training.game, data, extractor, z)
+            ):
+                values = evaluated.values
+        except GanbenchError as error:
+            log.warning("step %d can't be evaluated: %s", training.game.step, error)
+        training.note_evaluation(values)
+        devices.reset_peak_memory(self.device)
 
     def _write_history(self, training: Training) -> None:
         write_text(self.folder / "history.csv", training.history.to_csv())
+        if training.evaluations:
+            write_text(self.folder / "evaluations.csv", to_csv(training.evaluations))
 
-    def _throughput(
-        self, training: Training, gflops_per_step: float, peak_memory_bytes: int
-    ) -> Throughput | None:
+    def _throughput(self, training: Training, gflops_per_step: float) -> Throughput | None:
         chunks = training.clock.chunks
         if not chunks:
             return None
@@ -235,7 +229,7 @@ class _Run:
             matmul_gflops_per_s=devices.matmul_gflops_per_s(
                 self.device, self.plan.spec.precision, threads
             ),
-            peak_memory_bytes=peak_memory_bytes,
+            peak_memory_bytes=self.peak_memory_bytes,
         )
 
 

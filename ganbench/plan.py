@@ -25,6 +25,10 @@ GIVEN_BY_HARNESS = {"generator": 2, "discriminator": 1, "optimizer": 1, "schedul
 # What changes no result: where things are read and written, and how often state is saved.
 _NOT_HASHED = {"data_root", "extractor_weights", "checkpoint_every", "device"}
 
+# Settings that came later, with the value that leaves a run as it was: while they have it they are
+# not hashed, so that earlier runs keep their names.
+_OFF: dict[str, Any] = {"eval_every": 0}
+
 
 @dataclass(frozen=True)
 class Part:
@@ -109,7 +113,8 @@ class Plan:
 
     def identity(self) -> dict[str, Any]:
         """Everything that can change the result, the versions of the packages included."""
-        settings = self.spec.model_dump(mode="json", exclude={*_NOT_HASHED, *self.parts()})
+        off = {name for name, value in _OFF.items() if getattr(self.spec, name) == value}
+        settings = self.spec.model_dump(mode="json", exclude={*_NOT_HASHED, *off, *self.parts()})
         parts = {key: [part.identity() for part in parts] for key, parts in self.parts().items()}
         weights = self.extractor.options.get("weights")
         for part in parts["extractor"]:

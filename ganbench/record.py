@@ -12,7 +12,7 @@ from ganbench.spec import RunSpec
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COMMON_COLUMNS", "Evaluated", "RunRecord", "Status", "Throughput"]
+__all__ = ["COMMON_COLUMNS", "Evaluated", "EvaluatedAt", "RunRecord", "Status", "Throughput"]
 
 Status = Literal["completed", "diverged", "interrupted", "failed"]
 
@@ -68,6 +68,17 @@ class Evaluated(_Frozen):
     elapsed_s: float
 
 
+class EvaluatedAt(_Frozen):
+    """Metrics on the way. `train_s`: seconds spent in training steps, evaluation left out.
+
+    `values` is empty where the generator could not be measured."""
+
+    step: int
+    nimg: int
+    train_s: float
+    values: dict[str, float]
+
+
 class RunRecord(_Frozen):
     """One run, whatever became of it."""
 
@@ -82,6 +93,7 @@ class RunRecord(_Frozen):
     weights_sha256: str | None = None
     throughput: Throughput | None = None
     evaluated: Evaluated | None = None
+    evaluations: tuple[EvaluatedAt, ...] = ()
     components: dict[str, Any] = {}
     environment: dict[str, Any] = {}
     started_at: str = ""

@@ -74,6 +74,9 @@ class RunSpec(BaseModel):
     extractor: ComponentText = Field("fmnist-cnn-v1", description="features of the metrics")
     extractor_weights: Path | None = Field(None, description="file with the extractor's weights")
     n_samples: Count = Field(10_000, description="generated examples that the metrics see")
+    eval_every: Annotated[int, Field(ge=0, strict=True)] = Field(
+        0, description="measure the metrics every N steps, too; 0: at the end only"
+    )
     checkpoint_every: Annotated[int, Field(ge=0, strict=True)] = Field(
         0, description="save everything a continuation needs every N steps; 0: never"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from ganbench.clock import Chunk, Clock
 from ganbench.game import Game
 from ganbench.protocols import Rule, Snapshot, Terms
 
-__all__ = ["History", "Training"]
+__all__ = ["History", "Training", "to_csv"]
 
 _HISTORY_ROWS = 1000
 
@@ -37,13 +37,23 @@ class History:
             self.rows.append({"step": step, "nimg": nimg, **terms})
 
     def to_csv(self) -> str:
-        """The rows, one column a term. A term that comes later is empty before."""
-        columns = list(dict.fromkeys(name for row in self.rows for name in row))
-        text = io.StringIO()
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        return text.getvalue()
+        return to_csv(self.rows)
+
+
+def to_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """One column a key. A key that comes later is empty before; a mapping is a column an entry."""
+    flat = []
+    for row in rows:
+        nested = [value for value in row.values() if isinstance(value, Mapping)]
+        flat.append({k: v for k, v in row.items() if not isinstance(v, Mapping)})
+        for values in nested:
+            flat[-1].update(values)
+    columns = list(dict.fromkeys(name for row in flat for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
 
 
 class Training:
@@ -56,6 +66,8 @@ class Training:
         self.history = History.of(steps)
         self.clock = Clock(game.device, warmup_steps, [])
         self.diverged_step: int | None = None
+        self.train_s = 0.0
+        self.evaluations: list[dict[str, Any]] = []
 
     @property
     def step(self) -> int:
@@ -73,16 +85,23 @@ class Training:
         on_chunk: Callable[[Snapshot], None],
         checkpoint_every: int,
         on_checkpoint: Callable[[], None],
+        evaluate_every: int = 0,
+        on_evaluate: Callable[[], None] = lambda: None,
     ) -> None:
-        """Train to the end, to divergence, or until `stop()`; callbacks run between chunks."""
+        """Train to the end, to divergence, or until `stop()`; callbacks run between chunks.
+
+        `on_evaluate` is not called at the end, whose evaluation is the caller's.
+        """
         while self.game.step < self.steps and self.diverged_step is None and not stop():
-            boundary = self.steps
-            if checkpoint_every:
-                boundary = min(boundary, _next_multiple(self.game.step, checkpoint_every))
+            every = [one for one in (checkpoint_every, evaluate_every) if one]
+            boundary = min([self.steps, *(_next_multiple(self.game.step, one) for one in every)])
             on_chunk(self._play_chunk(self.clock.next_length(boundary - self.game.step)))
+            going_on = self.game.step < self.steps and self.diverged_step is None
+            if evaluate_every and self.game.step % evaluate_every == 0 and going_on:
+                on_evaluate()
             if checkpoint_every and self.game.step % checkpoint_every == 0:
                 on_checkpoint()
-        if self.game.step == self.steps and self.diverged_step is None and not self._finite():
+        if self.game.step == self.steps and self.diverged_step is None and not self.finite():
             self.diverged_step = self.steps
 
     def _play_chunk(self, length: int) -> Snapshot:
@@ -92,6 +111,7 @@ class Training:
         for _ in range(length):
             played.append(game.play(self.rule))
         chunk = self.clock.stop(length)
+        self.train_s += chunk.wall_s
         images_per_step = (game.nimg - images_per_step) // length
         first = game.step - length + 1
         terms: dict[str, float] = {}
@@ -104,7 +124,13 @@ class Training:
                 break
         return Snapshot(game.step, self.steps, game.nimg, terms, length / chunk.wall_s)
 
-    def _finite(self) -> bool:
+    def note_evaluation(self, values: Mapping[str, float]) -> None:
+        """Keep metrics of the game as it stands, with the training time that led to it."""
+        row = {"step": self.game.step, "nimg": self.game.nimg, "train_s": self.train_s}
+        self.evaluations.append({**row, "values": dict(values)})
+
+    def finite(self) -> bool:
+        """Is every parameter of both players a number?"""
         players = (self.game.generator, self.game.discriminator)
         return all(bool(p.isfinite().all()) for one in players for p in one.module.parameters())
 
@@ -112,6 +138,8 @@ class Training:
         return {
             "game": self.game.state(),
             "history": self.history.rows,
+            "train_s": self.train_s,
+            "evaluations": self.evaluations,
             "chunks": [[chunk.steps, chunk.wall_s, chunk.cpu_s] for chunk in self.clock.chunks],
         }
 
@@ -119,6 +147,8 @@ class Training:
         self.game.load_state(state["game"])
         self.history.rows = list(state["history"])
         self.clock.chunks = [Chunk(*values) for values in state["chunks"]]
+        self.train_s = state.get("train_s", 0.0)  # absent from checkpoints of earlier versions
+        self.evaluations = list(state.get("evaluations", []))
 
 
 def _next_multiple(step: int, every: int) -> int:

@@ -85,6 +85,7 @@ def test_spelling_a_default_out_does_not_change_the_run(registry, same):
         {"batch_size": 64},
         {"metrics": "fid"},
         {"n_samples": 100},
+        {"eval_every": 100},
         {"threads": 1},
         {"schedule": "linear"},
         {"data": "ring8"},
@@ -93,6 +94,13 @@ def test_spelling_a_default_out_does_not_change_the_run(registry, same):
 )
 def test_whatever_can_change_the_result_changes_the_run(registry, other):
     assert identity(registry, **other) != identity(registry)
+
+
+def test_a_setting_that_is_off_leaves_the_identity_as_it_was_before_it_came(registry):
+    settings = make_plan(RunSpec(), registry).identity()["settings"]
+    assert "eval_every" not in settings
+    on = make_plan(RunSpec(eval_every=5), registry).identity()["settings"]
+    assert on == {**settings, "eval_every": 5}
 
 
 def test_a_run_id_is_readable_and_safe_as_a_folder_name(registry):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +157,7 @@ def test_another_seed_gives_other_weights_and_another_fid(reference, tmp_path):
         {"metrics": "fid,kid,precision-recall"},
         {"n_samples": 100},
         {"checkpoint_every": 3},
+        {"eval_every": 7},
     ],
 )
 def test_what_is_measured_beside_training_changes_no_weight(reference, tmp_path, beside):
@@ -177,6 +179,74 @@ def test_the_callers_random_state_is_left_alone(tmp_path):
     torch.manual_seed(5)
     run(tmp_path, metrics="none", steps=2)
     assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"opt": "adam", "ema_halflife_kimg": 0.1, "schedule": "cosine"},
+        {"loss": "hinge+ada"},
+        {"rule": "lookahead-minimax", "opt_d": "optimistic-adam"},
+        {"generator": "dcgan:width=4", "discriminator": "dcgan:width=4", "steps": 10},
+    ],
+    ids=str,
+)
+def test_measuring_on_the_way_changes_no_weight(tmp_path, settings):
+    plain = run(tmp_path, **settings)
+    measured = run(tmp_path, eval_every=3, **settings)
+    assert measured.weights_sha256 == plain.weights_sha256
+    assert measured.evaluated.values == plain.evaluated.values
+
+
+def test_evaluations_are_those_of_runs_that_end_there(tmp_path):
+    """Without a schedule, the first 20 of 40 steps are a run of 20 steps."""
+    record = run(tmp_path, eval_every=20)
+    assert [(at.step, at.nimg) for at in record.evaluations] == [(20, 320), (40, 640)]
+    assert record.evaluations[0].values == run(tmp_path, steps=20).evaluated.values
+    assert record.evaluations[1].values == record.evaluated.values
+    first, last = (at.train_s for at in record.evaluations)
+    assert 0 < first < last < record.elapsed_s
+    written = pd.read_csv(folder_of(tmp_path, record) / "evaluations.csv")
+    assert written.columns.tolist() == ["step", "nimg", "train_s", "fid"]
+    assert written["fid"].tolist() == [at.values["fid"] for at in record.evaluations]
+
+
+def test_training_time_on_the_way_leaves_evaluation_out(tmp_path, monkeypatch):
+    """Each of the five measurements on the way sleeps 0.2 s, longer than all of the training."""
+    from ganbench import execution
+
+    def slowly(*args):
+        time.sleep(0.2)
+        return measure(*args)
+
+    measure = execution.measure
+    monkeypatch.setattr(execution, "measure", slowly)
+    record = run(tmp_path, eval_every=7, steps=40)
+    assert len(record.evaluations) == 6
+    assert record.elapsed_s > 1.0
+    assert record.evaluations[-1].train_s < record.elapsed_s - 1.0
+
+
+def test_an_interrupted_run_keeps_its_evaluations(tmp_path):
+    whole = run(tmp_path / "whole", eval_every=4)
+    first = run(tmp_path / "parts", StopAfter(6), eval_every=4)
+    assert first.status == "interrupted"
+    second = run(tmp_path / "parts", eval_every=4)
+    assert [(at.step, at.values) for at in second.evaluations] == [
+        (at.step, at.values) for at in whole.evaluations
+    ]
+    train_s = [at.train_s for at in second.evaluations]
+    assert train_s == sorted(train_s)
+
+
+def test_a_generator_that_cannot_be_measured_on_the_way_leaves_an_empty_row(tmp_path, monkeypatch):
+    from ganbench import execution
+    from ganbench.training import Training
+
+    monkeypatch.setattr(Training, "finite", lambda self: self.game.step != 10)
+    monkeypatch.setattr(execution, "_WARMUP_STEPS", 0)
+    record = run(tmp_path, eval_every=10, steps=20)
+    assert [bool(at.values) for at in record.evaluations] == [False, True]
 
 
 @pytest.mark.parametrize(

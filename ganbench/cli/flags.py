@@ -60,6 +60,7 @@ _SETTINGS: dict[str, tuple[str, str, str]] = {
     "extractor": ("Features of the metrics. Default: fmnist-cnn-v1.", METRICS, "NAME"),
     "extractor_weights": ("File with the extractor's weights.", METRICS, "FILE"),
     "n_samples": ("Generated examples to measure. Default: 10000.", METRICS, "N"),
+    "eval_every": ("Measure every N steps, too. Default: at the end.", METRICS, "N"),
     "device": ("Default: auto.", MACHINE, "auto|cpu|cuda|cuda:N|mps"),
     "threads": ("CPU threads. Default: all usable cores.", MACHINE, "N"),
     "precision": ("Default: fp32.", MACHINE, "fp32|tf32|bf16|fp16"),
@@ -67,7 +68,7 @@ _SETTINGS: dict[str, tuple[str, str, str]] = {
 }
 _NUMBERS = {
     *("steps", "batch_size", "micro_batch_size", "n_dis", "z_dim", "ema_halflife_kimg", "seed"),
-    *("n_samples", "threads", "checkpoint_every"),
+    *("n_samples", "eval_every", "threads", "checkpoint_every"),
 }
 _FROM_ELSEWHERE: dict[str, Any] = {
     "config": Annotated[
