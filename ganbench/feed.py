@@ -67,7 +67,8 @@ class Feed:
 
     def micro_batches(self, indices: Tensor) -> Iterator[Tensor]:
         """The examples at `indices` as players see them, in pieces of `micro_batch_size`."""
-        for piece in indices.split(self.micro_batch_size):
+        whole = len(indices) <= self.micro_batch_size
+        for piece in (indices,) if whole else indices.split(self.micro_batch_size):
             yield to_float(self._x.index_select(0, piece))
 
     def _order_of(self, epoch: int) -> Tensor:

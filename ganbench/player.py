@@ -34,6 +34,8 @@ class Player:
         self._after_update = after_update
         closure = inspect.signature(optimizer.step).parameters.get("closure")
         self._needs_closure = closure is not None and closure.default is closure.empty
+        # The optimizer's own loop over its groups costs more than the tuned step of a small network.
+        self._drops_as_usual = type(optimizer).zero_grad is torch.optim.Optimizer.zero_grad
 
     def backward(self, loss: Tensor, *, only_own: bool = False) -> None:
         """Add the gradient of `loss` to `.grad`: of every network in its graph, or only this one's,
@@ -54,7 +56,11 @@ class Player:
             self.optimizer.step(lambda: self.last_loss)  # type: ignore[arg-type,return-value]
         else:
             self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        if self._drops_as_usual:
+            for parameter in self.parameters:
+                parameter.grad = None
+        else:
+            self.optimizer.zero_grad(set_to_none=True)
         if self._after_update is not None:
             self._after_update(self.module)
 
