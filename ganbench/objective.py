@@ -13,7 +13,7 @@ from ganbench.errors import IncompatibleParts
 from ganbench.player import Player
 from ganbench.protocols import Loss, Scorer, Terms
 
-__all__ = ["Objective", "ScorerOf", "at_least_float32"]
+__all__ = ["Objective", "ScorerOf", "at_least_float32", "total_of"]
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -92,7 +92,7 @@ class Objective:
         """The gradient of the sum of both losses, for both players."""
         with self._autocast():
             d_terms, g_terms = self._both_losses(x_real, self.fake(z))
-            total = _total(d_terms, "discriminator") + _total(g_terms, "generator")
+            total = total_of(d_terms, "discriminator") + total_of(g_terms, "generator")
         self.generator.backward(_scaled(total, share))
         return {**_named("d", d_terms), **_named("g", g_terms)}
 
@@ -102,7 +102,7 @@ class Objective:
     def _descend_d(self, x_real: Tensor, x_fake: Tensor, share: float) -> Terms:
         with self._autocast():
             terms = self.loss.d_loss(self.score, x_real, x_fake)
-            total = _total(terms, "discriminator")
+            total = total_of(terms, "discriminator")
         self.discriminator.backward(_scaled(total, share))
         return _named("d", terms)
 
@@ -118,7 +118,7 @@ class Objective:
         with self.discriminator.frozen():
             with self._autocast():
                 terms = self.loss.g_loss(score, x_real, x_fake)
-                total = _total(terms, "generator")
+                total = total_of(terms, "generator")
             self.generator.backward(_scaled(total, share))
         return _named("g", terms)
 
@@ -134,7 +134,7 @@ class Objective:
         assert self._players_penalty is not None
         with self._autocast():
             d_terms, g_terms = self._both_losses(x_real, self.fake(z))
-            d_total, g_total = _total(d_terms, "discriminator"), _total(g_terms, "generator")
+            d_total, g_total = total_of(d_terms, "discriminator"), total_of(g_terms, "generator")
             penalty = self._players_penalty(
                 d_total, g_total, self.discriminator.parameters, self.generator.parameters
             )
@@ -167,7 +167,7 @@ def _named(player: str, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {f"{player}_{name}": term for name, term in terms.items()}
 
 
-def _total(terms: Terms, player: str) -> Tensor:
+def total_of(terms: Terms, player: str) -> Tensor:
     if not terms:
         raise IncompatibleParts(
             f"the loss gives the {player} nothing to descend: "

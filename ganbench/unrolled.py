@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import inspect
-from typing import Annotated, Any
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Annotated, Any, cast
 
 import torch
 from pydantic import Field
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 
 from ganbench.errors import IncompatibleParts
 from ganbench.game import Game
-from ganbench.objective import ScorerOf
+from ganbench.objective import ScorerOf, total_of
 from ganbench.player import Player
 from ganbench.protocols import Loss, Rule, Scorer, Terms
 
@@ -52,27 +54,43 @@ def unrolled(k: Annotated[int, Field(ge=0)] = 5) -> Rule:
     return step
 
 
-def _with_tensors(module: nn.Module, tensors: dict[Tensor, Tensor]) -> nn.Module:
-    """A copy of a network in which other tensors stand for its own, with their gradient history."""
-    return copy.deepcopy(module, {id(own): other for own, other in tensors.items()})
+class _Standin:
+    """A copy of a network whose parameters are tensors with a gradient history of their own.
+
+    Its buffers are copies too, so that what happens to it leaves the network as it is.
+    """
+
+    def __init__(self, module: nn.Module, own: Sequence[Tensor]) -> None:
+        place = {id(p): i for i, p in enumerate(own)}
+        self.module = copy.deepcopy(module, {id(p): p for p in own})
+        self._slots = [
+            (part._parameters, name, place[id(p)])
+            for part in self.module.modules()
+            for name, p in part._parameters.items()
+            if id(p) in place
+        ]
+
+    def with_parameters(self, tensors: Sequence[Tensor]) -> Scorer:
+        """D at these parameters, until the next call."""
+        for parameters, name, i in self._slots:
+            parameters[name] = cast("nn.Parameter", tensors[i])
+        return ScorerOf(self.module)
 
 
 def _unroll(player: Player, loss: Loss, x_real: Tensor, x_fake: Tensor, k: int) -> Scorer:
     """D after k differentiable updates on this batch."""
-    module = player.module
-    own = [p for p in module.parameters() if p.requires_grad]
-    buffers = {b: b.clone() for b in module.buffers()}
+    own = [p for p in player.module.parameters() if p.requires_grad]
+    standin = _Standin(player.module, own)
     moving = [p.detach().clone().requires_grad_().clone() for p in own]
     optimizer = _differentiable_copy(player.optimizer, own, moving)
     for _ in range(k):
-        now = [p.clone() for p in moving]
-        score = ScorerOf(_with_tensors(module, {**dict(zip(own, now, strict=True)), **buffers}))
-        total = torch.stack(list(loss.d_loss(score, x_real, x_fake).values())).sum()
+        now = [p.clone() for p in moving]  # the optimizer moves `moving` in place
+        total = total_of(loss.d_loss(standin.with_parameters(now), x_real, x_fake), "discriminator")
         gradients = torch.autograd.grad(total, now, create_graph=True, materialize_grads=True)
         for parameter, gradient in zip(moving, gradients, strict=True):
             parameter.grad = gradient
         optimizer.step()
-    return ScorerOf(_with_tensors(module, {**dict(zip(own, moving, strict=True)), **buffers}))
+    return standin.with_parameters(moving)
 
 
 def _differentiable_copy(
@@ -83,7 +101,8 @@ def _differentiable_copy(
     Raises `IncompatibleParts` for a class that has no `differentiable` option.
     """
     cls = type(optimizer)
-    if "differentiable" not in inspect.signature(cls).parameters:
+    known = _options_of(cls)
+    if "differentiable" not in known:
         raise IncompatibleParts(
             f"rule 'unrolled' differentiates through D's optimizer, and {cls.__name__} can't be: "
             "take one of torch.optim's with a `differentiable` option, such as sgd or adam"
@@ -93,7 +112,6 @@ def _differentiable_copy(
     for group in optimizer.param_groups:
         options = {name: value for name, value in group.items() if name != "params"}
         options |= {"differentiable": True, "fused": False, "foreach": False, "capturable": False}
-        known = inspect.signature(cls).parameters
         options = {name: value for name, value in options.items() if name in known}
         groups.append({**options, "params": [new[place[id(p)]] for p in group["params"]]})
     twin = cls(groups, differentiable=True)  # type: ignore[call-arg]
@@ -102,6 +120,11 @@ def _differentiable_copy(
             name: _without_zeros(value) for name, value in state.items()
         }
     return twin
+
+
+@lru_cache
+def _options_of(cls: type[torch.optim.Optimizer]) -> frozenset[str]:
+    return frozenset(inspect.signature(cls).parameters)
 
 
 def _without_zeros(value: Any) -> Any:
