@@ -19,8 +19,9 @@ from ganbench.checkpoint import (
     save_weights,
     weights_sha256,
 )
-from ganbench.errors import GanbenchError, IncompatibleParts
+from ganbench.errors import GanbenchError
 from ganbench.files import write_text
+from ganbench.fit import check_batches, check_shapes
 from ganbench.flops import flop_counter
 from ganbench.game import Game, build_game
 from ganbench.interrupts import stop_requests
@@ -133,30 +134,15 @@ class _Run:
         """Play one small evaluation and one step on a game of its own; return the step's GFLOPs."""
         with isolated():
             game = build_game(self.plan, data, self.device)
-            self._check_shapes(game, data)
+            rule = self.plan.rule.create()
+            check_batches(self.plan, rule, data)
+            check_shapes(self.plan, game, data)
             n = min(_REHEARSED_SAMPLES, len(data))
             few = Data(data.x[:n], None, data.facts)
             measure(self.plan, game, few, extractor, evaluation_latents(self.plan, n))
-            rule = self.plan.rule.create()
             with flop_counter() as counter:
                 game.play(rule)
         return float(counter.get_total_flops() / 1e9)
-
-    def _check_shapes(self, game: Game, data: Data) -> None:
-        z = evaluation_latents(self.plan, 2).to(self.device)
-        with torch.no_grad():
-            x_fake = game.generator.module(z)
-            logits = game.discriminator.module(x_fake)
-        if tuple(x_fake.shape) != (2, *data.shape):
-            raise IncompatibleParts(
-                f"{self.plan.generator.label} makes examples of shape {tuple(x_fake.shape[1:])}, "
-                f"but {self.plan.data.label} has {data.shape}"
-            )
-        if tuple(logits.shape) != (2,):
-            raise IncompatibleParts(
-                f"{self.plan.discriminator.label} gives scores of shape {tuple(logits.shape)} for "
-                "2 examples, but logits have shape (2,): flatten them to one number an example"
-            )
 
     def _resume(self, training: Training) -> float:
         saved = load_checkpoint(self.checkpoints)

@@ -102,6 +102,13 @@ class Game:
         return self.discriminator, self.generator
 
     @contextmanager
+    def latents_kept(self) -> Iterator[None]:
+        """The latents drawn in the body are drawn again after it."""
+        state = self._latents.get_state()
+        yield
+        self._latents.set_state(state)
+
+    @contextmanager
     def loss_unchanged(self) -> Iterator[None]:
         """Take back what the body does to the loss's own state, such as its counts of updates."""
         state = _state_of(self.loss)

@@ -41,7 +41,11 @@ Factory: TypeAlias = "Callable[..., Any] | str"
 """What a hook registers: a callable, or 'module:attribute', imported when it is first used."""
 
 Rule: TypeAlias = "Callable[[Game], Terms]"
-"""One step of the game: updates both players, returns the terms of their losses."""
+"""One step of the game: updates both players, returns the terms of their losses.
+
+A rule that needs k batches of different examples each step has an attribute `batches` = k, and is
+refused on data that has fewer.
+"""
 
 Schedule: TypeAlias = "Callable[[Any, int], Any]"
 """(optimizer, steps) -> a torch LRScheduler that is stepped once a step, or None."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated, Literal
 
 import torch
@@ -54,22 +55,30 @@ def simultaneous() -> Rule:
     return step
 
 
-def extragradient() -> Rule:
+def extragradient(batches: Literal[1, 2] | None = None) -> Rule:
     """Both players look ahead, and the gradients found there move them: ω ← ω − αF(ω − αF(ω)).
 
     Both the look-ahead and the update are the optimizer's own, whose moments see both gradients:
     with adam this is ExtraAdam. Gidel et al. 2019 (arXiv:1802.10551), algorithms 2 and 4.
+
+    batches: 2 takes the gradients on two batches, as published, and refuses data that has one; 1
+    takes both on the same examples and latents (Mishchenko et al. 2020, arXiv:1905.11373). Without
+    it each is on the next batch, which is the same one when a batch is all of the data.
     """
+    same = batches == 1
 
     def step(game: Game) -> Terms:
         start = [player.position() for player in game.players]
-        game.gradients(game.draw())
+        batch = game.draw()
+        with game.latents_kept() if same else nullcontext():
+            game.gradients(batch)
         _look_ahead(game)
-        terms = game.gradients(game.draw())
+        terms = game.gradients(batch if same else game.draw())
         _move_both_to(game, start)
         _move_both(game)
         return terms
 
+    step.batches = batches or 1  # type: ignore[attr-defined]
     return step
 
 

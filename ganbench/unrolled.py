@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Annotated, Any, cast
 
 import torch
@@ -101,7 +100,7 @@ def _differentiable_copy(
     Raises `IncompatibleParts` for a class that has no `differentiable` option.
     """
     cls = type(optimizer)
-    known = _options_of(cls)
+    known = inspect.signature(cls).parameters
     if "differentiable" not in known:
         raise IncompatibleParts(
             f"rule 'unrolled' differentiates through D's optimizer, and {cls.__name__} can't be: "
@@ -120,11 +119,6 @@ def _differentiable_copy(
             name: _without_zeros(value) for name, value in state.items()
         }
     return twin
-
-
-@lru_cache
-def _options_of(cls: type[torch.optim.Optimizer]) -> frozenset[str]:
-    return frozenset(inspect.signature(cls).parameters)
 
 
 def _without_zeros(value: Any) -> Any:

@@ -27,7 +27,7 @@ LAYERS = [
     {"builtin"},
     # 3: the game, its rules, timing, state, and what is read off it
     {"game", "player", "objective", "loss_sum", "feed", "rules", "unrolled", "training"}
-    | {"clock", "checkpoint", "samples", "evaluation", "throughput", "measure"},
+    | {"clock", "checkpoint", "samples", "evaluation", "throughput", "measure", "fit"},
     # 4: one run
     {"execution"},
     # 5: files, tables, statistics, gates

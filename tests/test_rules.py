@@ -92,6 +92,45 @@ def test_extragradient_looks_ahead_with_both_players_before_either_moves(play):
     assert points[1].tolist() == [0.25, 1.25]  # D first
 
 
+def batches_and_latents(play, **settings) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """What D sees as real, and the latents of G, at each gradient of one step."""
+    game, rule = play(data="gaussian:n=64", generator="mlp:hidden=[4]", z_dim=3, **settings)
+    real, latents = [], []
+    both = game.objective.both
+
+    def watched(x_real, z, share):
+        real.append(x_real)
+        latents.append(z)
+        return both(x_real, z, share)
+
+    game.objective.both = watched
+    game.play(rule)
+    return real, latents
+
+
+@pytest.mark.parametrize(
+    ("batches", "same"), [("", False), (":batches=2", False), (":batches=1", True)]
+)
+def test_extragradient_takes_its_gradients_on_one_batch_or_two_as_told(play, batches, same):
+    real, latents = batches_and_latents(play, rule=f"extragradient{batches}", batch_size=32)
+    assert len(real) == 2
+    assert torch.equal(*real) == same
+    assert torch.equal(*latents) == same
+
+
+def test_extragradient_on_full_batches_sees_them_twice(play):
+    real, _ = batches_and_latents(play, rule="extragradient", batch_size="full")
+    assert torch.equal(*real)
+
+
+def test_extragradient_on_one_batch_shrinks_the_bilinear_game_as_on_two(play):
+    paths = [
+        trajectory(play, 20, data="bilinear", opt="sgd:lr=0.2", rule=rule)
+        for rule in ("extragradient:batches=1", "extragradient")
+    ]
+    np.testing.assert_array_equal(*paths)
+
+
 def test_simultaneous_moves_both_from_the_same_point(play):
     points = trajectory(play, 1, data="bilinear", opt="sgd:lr=0.5", rule="simultaneous")
     assert points[1].tolist() == [0.5, 1.5]

@@ -321,6 +321,47 @@ def test_parts_that_do_not_fit_are_refused_before_anything_is_written(tmp_path, 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "found"),
+    # 100 examples hold one batch of 51 to 100, and two of 50.
+    [("full", "has 1: 100 examples, and batch_size is full"), (51, "has 1: .* batch_size is 51")],
+)
+def test_a_rule_that_needs_two_batches_is_refused_on_data_that_has_one(tmp_path, batch_size, found):
+    two = {"rule": "extragradient:batches=2", "data": "ring8:n=100", "metrics": ()}
+    with pytest.raises(
+        IncompatibleParts,
+        match=rf"rule 'extragradient:batches=2' needs 2 .* data 'ring8:n=100' {found}"
+        r".*; set batch_size to 50 or less",
+    ):
+        run(tmp_path / "out", **two, batch_size=batch_size)
+    assert not (tmp_path / "out").exists()
+    assert run(tmp_path / "out", **two, batch_size=50).status == "completed"
+
+
+def test_the_rule_of_a_plugin_says_how_many_batches_it_needs(ganbench_cli, tmp_path):
+    plugin = tmp_path / "thrice.py"
+    plugin.write_text(
+        "from ganbench import hookimpl\n"
+        "from ganbench.rules import simultaneous\n"
+        "def thrice():\n"
+        "    def step(game):\n"
+        "        game.draw(), game.draw()\n"
+        "        return simultaneous()(game)\n"
+        "    step.batches = 3\n"
+        "    return step\n"
+        "@hookimpl\n"
+        "def ganbench_rules():\n"
+        "    return {'thrice': thrice}\n"
+    )
+    parts = ("--rule", "thrice", "--data", "ring8:n=100", "--batch-size", 50)
+    answer = ganbench_cli("-p", plugin, "run", *parts, "--steps", 2, "--out", tmp_path / "out")
+    assert answer.code == 2
+    assert "rule 'thrice' needs 3 batches" in answer.err
+    assert "has 2: 100 examples" in answer.err
+    assert "set batch_size to 33 or less" in answer.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_record_that_cannot_be_read_is_left_out_and_named(reference, tmp_path, caplog):
     record = run(tmp_path)
     broken = tmp_path / "runs" / "broken"

@@ -774,6 +774,22 @@ def no_function():
     return "alternating"
 
 
+def wants_two_draws_one():
+    def step(game):
+        return simultaneous(game)
+
+    step.batches = 2
+    return step
+
+
+def wants_half_a_batch():
+    def step(game):
+        return simultaneous(game)
+
+    step.batches = 0.5
+    return step
+
+
 RULE_FAULTS = {
     "returns_nothing": (rule_of(returns_nothing), faults.WrongInterface),
     "returns_a_vector": (rule_of(returns_a_vector), faults.WrongShape),
@@ -789,6 +805,8 @@ RULE_FAULTS = {
     "closure_state": (closure_state, faults.LosesState),
     "saves_a_set": (rule_of(saves_a_set), faults.LosesState),
     "to_single": (rule_of(to_single), faults.AssumesDtype),
+    "wants_two_draws_one": (wants_two_draws_one, faults.WrongInterface),
+    "wants_half_a_batch": (wants_half_a_batch, faults.WrongInterface),
 }
 
 

@@ -88,6 +88,9 @@ def _check_steps(part: Part) -> None:
             raise WrongInterface(
                 part.label, f"the factory returns {rule!r}, not a function of a game"
             )
+        batches = getattr(rule, "batches", 1)
+        if type(batches) is not int or batches < 1:
+            raise WrongInterface(part.label, f"its `batches` is {batches!r}, not a whole number")
         start = [player.position() for player in game.players]
         for step in range(3):
             nimg = game.nimg
@@ -97,6 +100,10 @@ def _check_steps(part: Part) -> None:
                 raise WrongInterface(part.label, "sets game.step, which the harness counts")
             if game.nimg <= nimg:
                 found = "draws no batch by game.draw(): images/s and the order of data come from it"
+                raise WrongInterface(part.label, found)
+            drawn = (game.nimg - nimg) // game.feed.batch_size
+            if drawn < batches:
+                found = f"says that a step needs {batches} batches (`batches`), but draws {drawn}"
                 raise WrongInterface(part.label, found)
             _check_left_over(part, game)
     names = ("discriminator", "generator")
