@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +13,16 @@ from ganbench.spec import RunSpec
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COMMON_COLUMNS", "Evaluated", "EvaluatedAt", "RunRecord", "Status", "Throughput"]
+__all__ = [
+    "COMMON_COLUMNS",
+    "Evaluated",
+    "EvaluatedAt",
+    "RunRecord",
+    "Status",
+    "Throughput",
+    "common_row",
+    "metric_columns",
+]
 
 Status = Literal["completed", "diverged", "interrupted", "failed"]
 
@@ -101,15 +111,11 @@ class RunRecord(_Frozen):
 
     def common_row(self) -> dict[str, Any]:
         """The columns that every table begins with."""
-        values = self.spec.model_dump(mode="json")
-        values |= {"run_id": self.run_id, "status": self.status}
-        return {column: values[column] for column in COMMON_COLUMNS}
+        return common_row(self.model_dump(mode="json", include={"run_id", "spec", "status"}))
 
     def metric_columns(self) -> dict[str, float]:
-        """The metrics by column. The metric precision is `precision.1`, as pandas reads the second
-        of two columns of one name: `precision` is the arithmetic's."""
-        values = self.evaluated.values if self.evaluated else {}
-        return {f"{key}.1" if key in COMMON_COLUMNS else key: v for key, v in values.items()}
+        """The metrics by column."""
+        return metric_columns(self.evaluated.values if self.evaluated else {})
 
     def to_frame(self) -> pd.DataFrame:
         """One row: the common columns, throughput, and the metrics."""
@@ -130,3 +136,15 @@ class RunRecord(_Frozen):
     @classmethod
     def load(cls, folder: Path) -> RunRecord:
         return cls.model_validate_json((folder / "record.json").read_text(encoding="utf-8"))
+
+
+def common_row(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns that every table begins with, of a record as JSON has it."""
+    values = {**record["spec"], "run_id": record["run_id"], "status": record["status"]}
+    return {column: values[column] for column in COMMON_COLUMNS}
+
+
+def metric_columns(values: Mapping[str, float]) -> dict[str, float]:
+    """The metrics by column. The metric precision is `precision.1`, as pandas reads the second of
+    two columns of one name: `precision` is the arithmetic's."""
+    return {f"{key}.1" if key in COMMON_COLUMNS else key: v for key, v in values.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,11 +25,13 @@ __all__ = ["Precision", "RunSpec"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
 
+@lru_cache(maxsize=4096)
 def _one(text: str) -> str:
     component = parse_component(text)
     return format_component(component.name, component.options)
 
 
+@lru_cache(maxsize=4096)
 def _sum(text: str) -> str:
     return format_sum(parse_sum(text))
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ganbench.errors import GanbenchError
 from ganbench.files import write_text
-from ganbench.record import COMMON_COLUMNS, RunRecord
-from ganbench.store import load_records
+from ganbench.index import Summary, present, summaries, summary_of
+from ganbench.record import COMMON_COLUMNS, RunRecord, common_row, metric_columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
     "FID_COLUMNS",
+    "MOST_MARKDOWN_ROWS",
     "THROUGHPUT_COLUMNS",
     "as_rows",
     "fid_frame",
@@ -51,37 +54,25 @@ FID_COLUMNS = [
     "precision",
     "recall",
 ]
+MOST_MARKDOWN_ROWS = 2000  # of one table, which is for reading
+_FACTS = ("extractor", "extractor_sha256", "n_real", "n_fake")
 _OF_EXTRACTOR = {"fid", "kid", "kid_std", "precision.1", "recall"}
 _TITLES = {"fid": "FID", "kid": "KID", "kid_std": "KID std", "precision.1": "precision"}
 
 
-def throughput_frame(records: Iterable[RunRecord]) -> pd.DataFrame:
+def throughput_frame(records: Iterable[RunRecord | Summary]) -> pd.DataFrame:
     """One row a run, `THROUGHPUT_COLUMNS`. A run with no timed step keeps its row."""
-    rows = [
-        record.common_row() | (record.throughput.model_dump() if record.throughput else {})
-        for record in records
-    ]
-    return _frame(rows, THROUGHPUT_COLUMNS)
+    return _frame([_throughput_row(_summary(one)) for one in records], THROUGHPUT_COLUMNS)
 
 
-def fid_frame(records: Iterable[RunRecord]) -> pd.DataFrame:
+def fid_frame(records: Iterable[RunRecord | Summary]) -> pd.DataFrame:
     """One row a run, `FID_COLUMNS`, then any other metric. A diverged run keeps its row, under
     the extractor that was asked for.
 
     Two of the columns are called precision: the arithmetic's, and the metric, which is
     `precision.1` here, as it is when pandas reads `fid.csv`.
     """
-    rows = []
-    for record in records:
-        row = record.common_row()
-        if record.evaluated:
-            row |= record.evaluated.model_dump(exclude={"values", "preprocessing", "elapsed_s"})
-            row |= record.metric_columns()
-        elif record.spec.metrics:
-            row["extractor"] = record.spec.extractor
-        rows.append(row)
-    columns = [*FID_COLUMNS[:-2], "precision.1", "recall"]
-    return _frame(rows, list(dict.fromkeys([*columns, *(key for row in rows for key in row)])))
+    return _fid_frame([_fid_row(_summary(one)) for one in records])
 
 
 def write_tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -91,12 +82,15 @@ def write_tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     the last file written holds every run. Raises `GanbenchError` if the files can't be written.
     """
     while True:
-        before = _present(out)
-        records = load_records(out)
-        throughput, fid = throughput_frame(records), fid_frame(records)
+        before = present(out)
+        speeds, metrics = [], []
+        for summary in summaries(out):
+            speeds.append(_throughput_row(summary))
+            metrics.append(_fid_row(summary))
+        throughput, fid = _frame(speeds, THROUGHPUT_COLUMNS), _fid_frame(metrics)
         try:
             write_text(out / "throughput.csv", _csv(throughput))
-            write_text(out / "throughput.md", "# Throughput\n\n" + to_markdown(throughput) + "\n")
+            write_text(out / "throughput.md", "# Throughput\n\n" + _throughput_markdown(throughput))
             write_text(out / "fid.csv", _csv(fid))
             write_text(out / "fid.md", "# FID\n\n" + _fid_markdown(fid))
         except OSError as error:
@@ -104,7 +98,7 @@ def write_tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
                 f"the tables in '{out}' can't be written: {error.strerror or error}. The runs "
                 f"are safe; mend that, then: ganbench table {out}"
             ) from error
-        if _present(out) == before:
+        if present(out) == before:
             return throughput, fid
 
 
@@ -137,29 +131,54 @@ def readable(value: Any) -> str:
     return str(value).replace("|", "\\|")
 
 
+def _summary(record: RunRecord | Summary) -> Summary:
+    return summary_of(record) if isinstance(record, RunRecord) else record
+
+
+def _throughput_row(summary: Summary) -> dict[str, Any]:
+    return common_row(summary) | (summary["throughput"] or {})
+
+
+def _fid_row(summary: Summary) -> dict[str, Any]:
+    row = common_row(summary)
+    if evaluated := summary["evaluated"]:
+        row |= {key: evaluated[key] for key in _FACTS} | metric_columns(evaluated["values"])
+    elif summary["spec"]["metrics"]:
+        row["extractor"] = summary["spec"]["extractor"]
+    return row
+
+
+def _fid_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    columns = dict.fromkeys([*FID_COLUMNS[:-2], "precision.1", "recall"])
+    for row in rows:
+        columns.update(dict.fromkeys(row))
+    return _frame(rows, [*columns])
+
+
 def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
     import pandas as pd
 
-    cells = [[row.get(column) for column in columns] for row in rows]
-    return pd.DataFrame(cells, columns=columns, dtype=object)
-
-
-def _present(out: Path) -> Mapping[str, tuple[int, int]]:
-    """What tells one state of the run folders from another."""
-    present = {}
-    for file in (out / "runs").glob("*/record.json"):
-        try:
-            status = file.stat()
-        except FileNotFoundError:
-            continue
-        present[str(file)] = (status.st_mtime_ns, status.st_size)
-    return present
+    cells = {column: [row.get(column) for row in rows] for column in columns}
+    return pd.DataFrame(cells, columns=columns, index=range(len(rows)), dtype=object)
 
 
 def _csv(frame: pd.DataFrame) -> str:
     """Numbers in full: the shortest text that reads back as the same float."""
-    header = [column.removesuffix(".1") for column in frame.columns]
-    return frame.to_csv(index=False, header=header, lineterminator="\n")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([column.removesuffix(".1") for column in frame.columns])
+    columns = [["" if _is_nan(value) else value for value in frame[c]] for c in frame.columns]
+    writer.writerows(zip(*columns, strict=True))
+    return text.getvalue()
+
+
+def _throughput_markdown(frame: pd.DataFrame) -> str:
+    return to_markdown(frame[:MOST_MARKDOWN_ROWS]) + "\n" + _rest_of(frame, "throughput.csv")
+
+
+def _rest_of(frame: pd.DataFrame, file: str) -> str:
+    rest = len(frame) - MOST_MARKDOWN_ROWS
+    return f"\n… and {rest} more rows: {file}\n" if rest > 0 else ""
 
 
 def _fid_markdown(frame: pd.DataFrame) -> str:
@@ -175,7 +194,8 @@ def _fid_markdown(frame: pd.DataFrame) -> str:
         title = f"Extractor {name}" if name else "No extractor"
         title += f" (weights sha256 {hashes})" if hashes else ""
         named = {key: f"{_TITLES.get(key, key)} ({name})" for key in own}
-        parts.append(f"{title}\n\n{to_markdown(shown.rename(columns=named))}\n")
+        table = to_markdown(shown[:MOST_MARKDOWN_ROWS].rename(columns=named))
+        parts.append(f"{title}\n\n{table}\n{_rest_of(shown, 'fid.csv')}")
     return "\n".join(parts)
 
 

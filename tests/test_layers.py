@@ -31,7 +31,7 @@ LAYERS = [
     # 4: one run
     {"execution"},
     # 5: files, tables, statistics, gates
-    {"store", "tables", "stats", "sweep", "gate", "perf", "testing", "scaffold"},
+    {"store", "index", "tables", "stats", "sweep", "gate", "perf", "testing", "scaffold"},
     # 6: what is made of them
     {"api", "card", "report"},
     # 7: the shell

@@ -12,6 +12,7 @@ import pytest
 from ganbench import tables
 from ganbench.cli.concise import concise_tables
 from ganbench.errors import GanbenchError
+from ganbench.index import Summary
 from ganbench.record import Evaluated, RunRecord, Throughput
 from ganbench.spec import RunSpec
 from ganbench.tables import as_rows, fid_frame, throughput_frame, write_tables
@@ -188,15 +189,15 @@ def test_tables_written_while_records_arrive_end_with_every_run(tmp_path):
 def test_a_run_that_ends_while_the_tables_are_made_is_in_them(tmp_path, monkeypatch):
     """The other process's run appears right after the records were read."""
     save(tmp_path, record("a"))
-    load, others = tables.load_records, [record("b")]
+    read, others = tables.summaries, [record("b")]
 
-    def load_and_meanwhile(out: Path) -> list[RunRecord]:
-        found = load(out)
+    def read_and_meanwhile(out: Path) -> list[Summary]:
+        found = list(read(out))
         save(out, *others)
         others.clear()
         return found
 
-    monkeypatch.setattr(tables, "load_records", load_and_meanwhile)
+    monkeypatch.setattr(tables, "summaries", read_and_meanwhile)
     write_tables(tmp_path)
     assert list(pd.read_csv(tmp_path / "throughput.csv")["run_id"]) == ["a", "b"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ganbench.record import COMMON_COLUMNS
-from ganbench.tables import readable, to_markdown
+from ganbench.tables import MOST_MARKDOWN_ROWS, readable, to_markdown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,7 @@ def concise_tables(throughput: pd.DataFrame, fid: pd.DataFrame) -> str:
     said = ", ".join(f"{column} {readable(throughput[column].iloc[0])}" for column in shared)
     parts = [f"All runs: {said}."] if said else []
     parts.append("Throughput")
-    parts.append(to_markdown(throughput[[*varied, *_SPEED]].rename(columns=_SPEED)))
+    parts.append(_table(throughput[[*varied, *_SPEED]].rename(columns=_SPEED)))
     for extractor, rows in fid.groupby(fid["extractor"].fillna("")):
         parts.extend(_fid_part(str(extractor), rows, varied))
     return "\n\n".join(parts) + "\n"
@@ -63,8 +63,14 @@ def _fid_part(extractor: str, rows: pd.DataFrame, varied: list[str]) -> list[str
     columns = [*varied, *(_SIZES if len(sizes) > 1 else []), *metrics]
     of = f" ({extractor})" if extractor else ""
     names = {key: name.format(of=of) for key, name in _METRICS.items()}
-    table = to_markdown(rows[columns].rename(columns=names))
+    table = _table(rows[columns].rename(columns=names))
     return [f"{title}{': ' if facts else ''}{'; '.join(facts)}", table]
+
+
+def _table(frame: pd.DataFrame) -> str:
+    rest = len(frame) - MOST_MARKDOWN_ROWS
+    text = to_markdown(frame[:MOST_MARKDOWN_ROWS])
+    return f"{text}\n\n… and {rest} more rows, which the csv file has" if rest > 0 else text
 
 
 def _one_opt(frame: pd.DataFrame) -> pd.DataFrame:
