@@ -28,7 +28,7 @@ from ganbench.record import Evaluated, Throughput
 RUNS = int(os.environ.get("GANBENCH_BENCH_RUNS", "100000"))
 LOSSES = ("nonsat", "minimax", "lsgan", "hinge", "wgan+wgan-gp", "nonsat+r1:gamma=1.0")
 COMPONENTS = ("generator", "discriminator", "opt_g", "opt_d", "schedule", "rule", "data", "metrics")
-SPEED = {name: 123.456789 for name in Throughput.model_fields} | {
+SPEED = dict.fromkeys(Throughput.model_fields, 123.456789) | {
     "warmup_steps": 10,
     "timed_steps": 990,
 }
