@@ -31,7 +31,8 @@ LAYERS = [
     # 4: one run
     {"execution"},
     # 5: files, tables, statistics, gates
-    {"store", "index", "tables", "stats", "sweep", "gate", "perf", "testing", "scaffold"},
+    {"store", "index", "tables", "stats", "sweep", "gate", "compare", "perf", "testing"}
+    | {"scaffold"},
     # 6: what is made of them
     {"api", "card", "report"},
     # 7: the shell

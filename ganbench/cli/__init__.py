@@ -10,6 +10,7 @@ import typer
 
 import ganbench
 from ganbench.cli.card import card
+from ganbench.cli.compare import compare
 from ganbench.cli.plugin_commands import PluginCommands, local_plugins_option
 from ganbench.cli.plugins import plugins_app
 from ganbench.cli.plugins_new import new
@@ -30,6 +31,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(table)
 app.command()(card)
+app.command()(compare)
 plugins_app.command()(new)
 app.add_typer(plugins_app, name="plugins")
 

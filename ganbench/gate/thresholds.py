@@ -32,7 +32,7 @@ if sys.version_info >= (3, 11):
 else:  # pragma: no cover - the same parser under its older name
     import tomli as tomllib
 
-__all__ = ["Thresholds", "parse_fail_above", "read_thresholds"]
+__all__ = ["Thresholds", "parse_fail_above", "parse_percentage", "read_thresholds"]
 
 _PERCENT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*%")
 _TABLE, _CASES, _MATCH, _BETTER = "fail_above", "case", "match", "better"
@@ -139,12 +139,14 @@ def _table(table: Mapping[str, Any], where: str) -> dict[str, float]:
     return {name: _fraction(value, f"{where}: {name}") for name, value in table.items()}
 
 
-def _fraction(value: object, where: str) -> float:
-    """`5%` -> 0.05, `off` -> infinite. A bare number could mean either of two things."""
-    text = value.strip() if isinstance(value, str) else ""
-    if text == "off":
-        return math.inf
-    match = _PERCENT.fullmatch(text)
+def parse_percentage(text: str, where: str, alternative: str = "") -> float:
+    """`5%` -> 0.05. A bare number could mean either of two things, so it raises `UsageError`."""
+    match = _PERCENT.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"{where} is {value!r}, but must be a percentage such as 5%, or off")
+        raise UsageError(f"{where} is {text!r}, but must be a percentage such as 5%{alternative}")
     return float(match.group(1)) / 100
+
+
+def _fraction(value: object, where: str) -> float:
+    text = value if isinstance(value, str) else str(value)
+    return math.inf if text.strip() == "off" else parse_percentage(text, where, ", or off")
