@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ganbench.launch import launch
 from ganbench.plan import make_plan
 from ganbench.protocols import Tracker
 from ganbench.record import RunRecord
@@ -31,5 +32,6 @@ def run(
     """
     plan = make_plan(spec, default_registry())
     outcome = run_in_store(plan, Path(out), force=force, trackers=trackers)
-    write_tables(Path(out))
+    if launch().rank == 0:
+        write_tables(Path(out))
     return outcome.record

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,13 +29,13 @@ from ganbench.interrupts import stop_requests
 from ganbench.measure import evaluation_latents, measure
 from ganbench.plan import Plan
 from ganbench.protocols import Data, Snapshot, Tracker
-from ganbench.record import EvaluatedAt, RunRecord, Status, Throughput
+from ganbench.record import Evaluated, EvaluatedAt, RunRecord, Status, Throughput
 from ganbench.samples import PICTURES, save_samples
 from ganbench.streams import isolated
 from ganbench.throughput import throughput_of
 from ganbench.training import Training, to_csv
 
-__all__ = ["execute"]
+__all__ = ["Run", "execute"]
 
 log = logging.getLogger("ganbench")
 
@@ -55,11 +56,13 @@ def execute(
     device = torch.device(devices.resolve_device(plan.spec.device))
     devices.set_up(device, plan.spec.threads, plan.spec.precision)
     with isolated():
-        return _Run(plan, folder, checkpoints, device, trackers).execute()
+        return Run(plan, folder, checkpoints, device, trackers).execute()
 
 
 @dataclass
-class _Run:
+class Run:
+    """One run, whose steps a team of several processes takes in its own way."""
+
     plan: Plan
     folder: Path
     checkpoints: Path
@@ -73,12 +76,8 @@ class _Run:
         data: Data = self.plan.data.create(spec.data_root)
         needs_extractor = spec.metrics and data.is_images
         extractor = self.plan.extractor.create().to(self.device) if needs_extractor else None
-        gflops_per_step = self._rehearse(data, extractor)
-        game = build_game(self.plan, data, self.device)
-        training = Training(
-            game, self.plan.rule.create(), spec.steps, min(_WARMUP_STEPS, spec.steps // 10)
-        )
-        elapsed_before = self._resume(training)
+        gflops_per_step, training, elapsed_before = self._begin(data, extractor)
+        game = training.game
         for tracker in self.trackers:
             tracker.run_start(spec, self.plan.run_id)
 
@@ -102,7 +101,7 @@ class _Run:
             save_weights(self.folder / "discriminator.safetensors", game.discriminator.module)
             save_samples(self.folder / "samples.png", game.final_generator, z, data)
             try:
-                evaluated = measure(self.plan, game, data, extractor, z_measured)
+                evaluated = self._measure(game, data, extractor, z_measured)
             except KeyboardInterrupt:
                 status = "interrupted"
             if evaluated and spec.eval_every:
@@ -118,31 +117,52 @@ class _Run:
             steps_done=training.step,
             nimg=training.nimg,
             diverged_step=training.diverged_step,
-            weights_sha256=_weights_sha256(game) if status == "completed" else None,
+            weights_sha256=weights_sha256(game.networks) if status == "completed" else None,
             throughput=self._throughput(training, gflops_per_step),
             evaluated=evaluated,
             evaluations=tuple(map(EvaluatedAt.model_validate, training.evaluations)),
             components={
                 key: [part.identity() for part in parts] for key, parts in self.plan.parts().items()
             },
-            environment=devices.describe(self.device),
+            environment=self._environment(),
             started_at=started_at.isoformat(timespec="seconds"),
             elapsed_s=round(elapsed_s(), 3),
         )
 
+    def _begin(self, data: Data, extractor: nn.Module | None) -> tuple[float, Training, float]:
+        """The GFLOPs of a step, the training where it begins, and the seconds already spent."""
+        spec = self.plan.spec
+        gflops_per_step = self._rehearse(data, extractor)
+        warmup_steps = min(_WARMUP_STEPS, spec.steps // 10)
+        rule = self.plan.rule.create()
+        training = self._training(self._build(data), rule, spec.steps, warmup_steps)
+        return gflops_per_step, training, self._resume(training)
+
+    def _build(self, data: Data) -> Game:
+        return build_game(self.plan, data, self.device)
+
+    def _training(self, *args: Any) -> Training:
+        return Training(*args)
+
+    def _environment(self) -> dict[str, Any]:
+        return devices.describe(self.device)
+
     def _rehearse(self, data: Data, extractor: nn.Module | None) -> float:
         """Play one small evaluation and one step on a game of its own; return the step's GFLOPs."""
         with isolated():
-            game = build_game(self.plan, data, self.device)
+            game = self._build(data)
             rule = self.plan.rule.create()
             check_batches(self.plan, rule, data)
             check_shapes(self.plan, game, data)
             n = min(_REHEARSED_SAMPLES, len(data))
             few = Data(data.x[:n], None, data.facts)
-            measure(self.plan, game, few, extractor, evaluation_latents(self.plan, n))
+            self._measure(game, few, extractor, evaluation_latents(self.plan, n))
             with flop_counter() as counter:
                 game.play(rule)
         return float(counter.get_total_flops() / 1e9)
+
+    def _measure(self, *args: Any) -> Evaluated | None:
+        return measure(self.plan, *args)
 
     def _resume(self, training: Training) -> float:
         saved = load_checkpoint(self.checkpoints)
@@ -178,7 +198,7 @@ class _Run:
             )
         if training.diverged_step is not None:
             return "diverged"
-        return "interrupted" if stop else "completed"
+        return "interrupted" if stop or training.step < training.steps else "completed"
 
     def _evaluate_midway(
         self, training: Training, data: Data, extractor: nn.Module | None, z: torch.Tensor
@@ -189,7 +209,7 @@ class _Run:
         values: dict[str, float] = {}
         try:
             if training.finite() and (
-                evaluated := measure(self.plan, training.game, data, extractor, z)
+                evaluated := self._measure(training.game, data, extractor, z)
             ):
                 values = evaluated.values
         except GanbenchError as error:
@@ -217,13 +237,3 @@ class _Run:
             ),
             peak_memory_bytes=self.peak_memory_bytes,
         )
-
-
-def _weights_sha256(game: Game) -> str:
-    return weights_sha256(
-        {
-            "generator": game.generator.module,
-            "discriminator": game.discriminator.module,
-            "final_generator": game.final_generator,
-        }
-    )

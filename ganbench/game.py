@@ -142,6 +142,15 @@ class Game:
             buffer.copy_(latest)
         return self._ema
 
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """What a run makes."""
+        return {
+            "generator": self.generator.module,
+            "discriminator": self.discriminator.module,
+            "final_generator": self.final_generator,
+        }
+
     def state(self) -> dict[str, Any]:
         """Everything a continuation needs, as a tree of tensors and plain values."""
         on_cuda = self.device.type == "cuda"
@@ -197,7 +206,9 @@ def _state_of(loss: Loss) -> Any:
     return state_dict() if state_dict is not None else None
 
 
-def build_game(plan: Any, data: Data, device: torch.device) -> Game:
+def build_game(
+    plan: Any, data: Data, device: torch.device, make: Callable[..., Game] = Game
+) -> Game:
     """The game that a plan describes, at step 0. Call it inside `streams.isolated()`."""
     spec = plan.spec
     with isolated(seed_of(spec.seed, "init_g")):
@@ -211,7 +222,7 @@ def build_game(plan: Any, data: Data, device: torch.device) -> Game:
         Player(d, plan.opt_d.create(d), fp16=fp16, after_update=loss.after_d_update),
     )
     schedules = [plan.schedule.create(one.optimizer, spec.steps) for one in players]
-    return Game(
+    return make(
         *players,
         loss,
         Feed(data, spec.batch_size, spec.micro_batch_size, spec.seed, device),

@@ -14,6 +14,7 @@ from ganbench.errors import IncompatibleParts, UsageError
 from ganbench.factories import check_options, options_of
 from ganbench.files import sha256_of_file
 from ganbench.grammar import Component, format_component, parse_component, parse_sum
+from ganbench.launch import settled_ranks
 from ganbench.registry import Registered, Registry
 from ganbench.spec import RunSpec
 
@@ -27,7 +28,7 @@ _NOT_HASHED = {"data_root", "extractor_weights", "checkpoint_every", "device"}
 
 # Settings that came later, with the value that leaves a run as it was: while they have it they are
 # not hashed, so that earlier runs keep their names.
-_OFF: dict[str, Any] = {"eval_every": 0}
+_OFF: dict[str, Any] = {"eval_every": 0, "ranks": 1, "sync_batch_norm": False}
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ def make_plan(spec: RunSpec, registry: Registry) -> Plan:
     """Find and check every part. Raises `UsageError` that names the value and the remedy."""
     from ganbench.devices import resolve_device
 
+    ranks = settled_ranks(spec.ranks, spec.sync_batch_norm)
     spec = _with_suggestions(spec, registry)
     spec, rule = _settle_n_dis(spec, registry)
     loss = tuple(make_part(registry, "loss", one) for one in parse_sum(spec.loss))
@@ -177,6 +179,7 @@ def make_plan(spec: RunSpec, registry: Registry) -> Plan:
             "loss": "+".join(map(str, loss)),
             "metrics": tuple(map(str, metrics)),
             "device": resolve_device(spec.device),
+            **ranks,
         }
     )
     return Plan(canonical, loss=loss, rule=rule, metrics=metrics, **parts)
@@ -217,13 +220,10 @@ def _with_suggestions(spec: RunSpec, registry: Registry) -> RunSpec:
         suggested = {**getattr(factory, "run_defaults", {}), **requires}
         fresh = {name: value for name, value in suggested.items() if name not in given}
         if fresh:
-            spec = RunSpec(**{**_explicit(spec), **fresh})
+            explicit = {name: getattr(spec, name) for name in spec.model_fields_set}
+            spec = RunSpec(**{**explicit, **fresh})
             given |= requires.keys()
     return spec
-
-
-def _explicit(spec: RunSpec) -> dict[str, Any]:
-    return {name: getattr(spec, name) for name in spec.model_fields_set}
 
 
 def _settle_n_dis(spec: RunSpec, registry: Registry) -> tuple[RunSpec, Part]:

@@ -71,6 +71,12 @@ class RunSpec(BaseModel):
     )
     threads: Count | None = Field(None, description="CPU threads; all usable cores if not given")
     precision: Precision = Field("fp32", description="fp32, tf32, bf16 or fp16")
+    ranks: Count | None = Field(
+        None, description="processes that share every batch; as many as torchrun started"
+    )
+    sync_batch_norm: bool = Field(
+        False, description="several ranks: normalise by the statistics of the whole batch"
+    )
     metrics: tuple[ComponentText, ...] = Field(
         ("fid", "kid", "precision-recall"), description="metrics, or none"
     )

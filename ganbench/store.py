@@ -17,7 +17,7 @@ import shutil
 import socket
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,34 @@ def run_in_store(
     Raises `UsageError` with nothing written. A failure inside the run is a record with status
     `failed` and the traceback in `error.txt`.
     """
+    if plan.spec.ranks not in (None, 1):
+        return _run_together(plan, out, force, trackers)
+    from ganbench.execution import execute
+
+    return _run(plan, out, force, trackers, execute)
+
+
+def _run_together(plan: Plan, out: Path, force: bool, trackers: Sequence[Tracker]) -> Outcome:
+    """Rank 0 runs and writes; the others play along and return its record."""
+    from ganbench.launch import launch
+    from ganbench.together import follow, leading
+
+    if launch().rank:
+        record = follow(plan, out / "checkpoints" / plan.run_id)
+        return Outcome(record, out / "runs" / plan.run_id, already_done=False)
+    with leading(plan) as (execute, tell):
+        outcome = _run(plan, out, force, trackers, execute)
+        tell(outcome.record)
+        return outcome
+
+
+def _run(
+    plan: Plan,
+    out: Path,
+    force: bool,
+    trackers: Sequence[Tracker],
+    execute: Callable[..., RunRecord],
+) -> Outcome:
     final, checkpoints = out / "runs" / plan.run_id, out / "checkpoints" / plan.run_id
     earlier = _load(final)
     if earlier is not None and earlier.status in _FINISHED and not force:
@@ -60,8 +88,6 @@ def run_in_store(
     if force:
         shutil.rmtree(checkpoints, ignore_errors=True)
     work = final.with_name(f".{plan.run_id}.{socket.gethostname()}-{os.getpid()}.tmp")
-    from ganbench.execution import execute
-
     try:
         try:
             record = execute(plan, work, checkpoints, trackers=trackers)

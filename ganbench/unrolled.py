@@ -53,6 +53,9 @@ def unrolled(k: Annotated[int, Field(ge=0)] = 5) -> Rule:
     return step
 
 
+unrolled.across_batch = True  # type: ignore[attr-defined]
+
+
 class _Standin:
     """A copy of a network whose parameters are tensors with a gradient history of their own.
 

@@ -19,7 +19,7 @@ ROOT = Path(ganbench.__file__).parent
 LAYERS = [
     # 0: contracts, frozen data, and what needs nothing of ganbench but these
     {"errors", "grammar", "spec", "record", "protocols", "files", "streams", "interrupts"}
-    | {"frechet", "neighbours", "feature_cache", "flops"},
+    | {"launch", "frechet", "neighbours", "feature_cache", "flops"},
     # 1: from names to parts
     {"hookspecs", "commands", "discovery", "factories", "registry", "plan", "plugin_check"}
     | {"devices"},
@@ -27,9 +27,10 @@ LAYERS = [
     {"builtin"},
     # 3: the game, its rules, timing, state, and what is read off it
     {"game", "player", "objective", "loss_sum", "feed", "rules", "unrolled", "training"}
-    | {"clock", "checkpoint", "samples", "evaluation", "throughput", "measure", "fit"},
-    # 4: one run
-    {"execution"},
+    | {"clock", "checkpoint", "samples", "evaluation", "throughput", "measure", "fit"}
+    | {"distributed"},
+    # 4: one run, in one process or in several
+    {"execution", "together"},
     # 5: files, tables, statistics, gates
     {"store", "index", "tables", "stats", "sweep", "gate", "compare", "perf", "testing"}
     | {"scaffold"},

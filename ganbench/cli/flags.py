@@ -7,7 +7,6 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
@@ -64,12 +63,14 @@ _SETTINGS: dict[str, tuple[str, str, str]] = {
     "device": ("Default: auto.", MACHINE, "auto|cpu|cuda|cuda:N|mps"),
     "threads": ("CPU threads. Default: all usable cores.", MACHINE, "N"),
     "precision": ("Default: fp32.", MACHINE, "fp32|tf32|bf16|fp16"),
+    "ranks": ("Demand N processes, as torchrun starts them.", MACHINE, "N"),
     "checkpoint_every": ("Save what a continuation needs.", OUTPUT, "STEPS"),
 }
 _NUMBERS = {
     *("steps", "batch_size", "micro_batch_size", "n_dis", "z_dim", "ema_halflife_kimg", "seed"),
-    *("n_samples", "eval_every", "threads", "checkpoint_every"),
+    *("n_samples", "eval_every", "threads", "ranks", "checkpoint_every"),
 }
+_SWITCHES = {"sync_batch_norm": ("With torchrun: statistics of the whole batch.", MACHINE)}
 _FROM_ELSEWHERE: dict[str, Any] = {
     "config": Annotated[
         str | None,
@@ -102,13 +103,17 @@ def takes_a_run(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def with_flags(**values: Any) -> None:
-        settings = {name: _value(name, values.pop(name)) for name in _SETTINGS}
+        settings = {name: _value(name, values.pop(name)) for name in (*_SETTINGS, *_SWITCHES)}
         flags = RunFlags(values.pop("config"), values.pop("assignments") or (), settings)
         command(flags, **values)
 
     parameters = [
         _parameter(name, Annotated[str | None, flag(_dashed(name), *about)])
         for name, about in _SETTINGS.items()
+    ]
+    parameters += [
+        _parameter(name, Annotated[bool | None, flag(_dashed(name), *about)])
+        for name, about in _SWITCHES.items()
     ]
     parameters += [_parameter(name, hint) for name, hint in _FROM_ELSEWHERE.items()]
     hints = get_type_hints(command, include_extras=True)
@@ -132,7 +137,7 @@ def _dashed(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _value(name: str, text: str | None) -> int | float | str | Path | None:
+def _value(name: str, text: Any) -> Any:
     """The number that a flag's text means, where the setting is one."""
     if text is None or name not in _NUMBERS:
         return text

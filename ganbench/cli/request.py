@@ -13,6 +13,7 @@ from typing import Any
 
 from ganbench.cli.flags import RunFlags
 from ganbench.interrupts import leave_at_once
+from ganbench.launch import launch
 
 __all__ = ["execute_request"]
 
@@ -30,6 +31,10 @@ def execute_request(
 ) -> int:
     """Run what the flags ask for and return the exit code. A run that diverged is a result: 0."""
     _quieten_libraries()
+    if launch().rank:
+        from ganbench.cli.follow import follow_request
+
+        return follow_request(flags, out, force)
     _log_to_stderr(logging.WARNING if quiet or as_json else logging.INFO)
     spec = flags.spec()
     with leave_at_once(_TOO_EARLY):

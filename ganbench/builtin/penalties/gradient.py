@@ -96,6 +96,9 @@ def dragan(
     return _at(around, "dragan", every, lambda g: weight * (_norm(g) - target).square())
 
 
+dragan.across_batch = True  # type: ignore[attr-defined]
+
+
 def _at(
     where: Callable[[Tensor, Tensor], Tensor],
     name: str,
