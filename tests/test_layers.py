@@ -37,7 +37,7 @@ LAYERS = [
     # 6: what is made of them
     {"api", "card", "report"},
     # 7: the shell
-    {"cli", "__main__"},
+    {"cli", "__main__", "benchmark_case", "pytest_plugin"},
 ]
 MOST_LINES = 250
 
