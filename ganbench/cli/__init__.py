@@ -11,6 +11,7 @@ import typer
 import ganbench
 from ganbench.cli.card import card
 from ganbench.cli.compare import compare
+from ganbench.cli.perf import perf
 from ganbench.cli.plugin_commands import PluginCommands, local_plugins_option
 from ganbench.cli.plugins import plugins_app
 from ganbench.cli.plugins_new import new
@@ -32,6 +33,7 @@ app.command()(run)
 app.command()(table)
 app.command()(card)
 app.command()(compare)
+app.command()(perf)
 plugins_app.command()(new)
 app.add_typer(plugins_app, name="plugins")
 

@@ -1,0 +1,103 @@
+"""What was measured: restarts, each with its chunks. Kept as JSON lines, so that any decision can
+be replayed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+import numpy as np
+
+__all__ = ["ARMS", "Arm", "Chunk", "Clock", "Restart", "read_restarts", "write_restart"]
+
+Arm = Literal["base", "head", "twin"]
+Clock = Literal["cpu_s", "wall_s", "device_s"]
+
+# twin is a second worker of base: what it differs by from base is the noise of this machine.
+ARMS: tuple[Arm, ...] = ("base", "head", "twin")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some consecutive steps of one arm in one block."""
+
+    block: int
+    arm: Arm
+    steps: int
+    wall_s: float
+    cpu_s: float
+    device_s: float | None
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Three fresh workers that took turns. The unit of evidence."""
+
+    case: str
+    core: int | None
+    servers: Mapping[Arm, int]
+    images_per_step: float
+    chunks: tuple[Chunk, ...]
+    peak_memory: Mapping[Arm, int]
+    elapsed_s: float = 0.0
+    tags: Mapping[str, Any] = field(default_factory=dict)
+
+    def log_ratio(self, clock: Clock, *, twin: bool = False) -> float:
+        """log of head's time over base's, or with `twin` of base's second worker over its first.
+
+        The median over blocks. Base's time is the geometric mean of its two workers', so that
+        head's comparison and the twin's share no error.
+        """
+        per_block = []
+        for times in self._times(clock):
+            base, other = np.log(times["base"]), np.log(times["twin"])
+            per_block.append(other - base if twin else np.log(times["head"]) - (base + other) / 2)
+        return float(np.median(per_block))
+
+    def _times(self, clock: Clock) -> Iterator[dict[Arm, float]]:
+        blocks: dict[int, dict[Arm, float]] = {}
+        for chunk in self.chunks:
+            times = blocks.setdefault(chunk.block, dict.fromkeys(ARMS, 0.0))
+            times[chunk.arm] += getattr(chunk, clock)
+        return iter(blocks.values())
+
+    def log_memory_ratio(self, *, twin: bool = False) -> float:
+        """log of head's peak memory over base's, or of the twin's."""
+        base, head, other = (np.log(self.peak_memory[arm]) for arm in ARMS)
+        return float(other - base if twin else head - (base + other) / 2)
+
+    def seconds_per_step(self, arm: Arm, clock: Clock) -> float:
+        """The median over the arm's chunks."""
+        chunks = [chunk for chunk in self.chunks if chunk.arm == arm]
+        return float(np.median([getattr(chunk, clock) / chunk.steps for chunk in chunks]))
+
+    def growth_bytes_per_step(self, arm: Arm) -> float:
+        """How much more memory an arm holds after each step, by its first and last chunk."""
+        chunks = [chunk for chunk in self.chunks if chunk.arm == arm]
+        steps = sum(chunk.steps for chunk in chunks[1:])
+        return (chunks[-1].memory - chunks[0].memory) / steps if steps else 0.0
+
+
+def write_restart(file: TextIO, restart: Restart) -> None:
+    """Add one line, and have it on its way to the disk."""
+    content = asdict(restart)
+    content["chunks"] = [
+        [c.block, c.arm, c.steps, round(c.wall_s, 7), round(c.cpu_s, 7), c.device_s, c.memory]
+        for c in restart.chunks
+    ]
+    file.write(json.dumps(content, separators=(",", ":")) + "\n")
+    file.flush()
+
+
+def read_restarts(path: Path) -> Iterator[Restart]:
+    """Restarts from a file of JSON lines, gzipped if its name says so."""
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+        for line in file:
+            content = json.loads(line)
+            content["chunks"] = tuple(Chunk(*values) for values in content["chunks"])
+            yield Restart(**content)
