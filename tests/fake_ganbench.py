@@ -40,7 +40,7 @@ class Refused(Exception): exit_code = 2
 class RunSpec:
     device, precision, data_root = "cpu", "fp32", None
     def __init__(self, **settings):
-        if settings["loss"] not in {losses!r}:
+        if settings.get("loss", "nonsat") not in {losses!r}:
             raise Refused("no loss " + repr(settings["loss"]))
 """,
     "ganbench/plan.py": """
