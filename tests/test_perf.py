@@ -221,10 +221,10 @@ def test_a_commit_is_measured_against_the_files_as_they_are(tmp_path):
     script = tmp_path / "script.py"  # `-m ganbench` would find the fake one in the folder
     script.write_text("from ganbench.cli import main; main()")
     command = [sys.executable, str(script), "perf", "--base-ref", "HEAD", "--json", "--quiet"]
-    command += ["--save", str(save), "--fail-above", "throughput=50%", "--max-time", "60"]
+    command += ["--save", str(save), "--max-time", "1"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 3, done.stderr
     content = json.loads(done.stdout)
+    assert content["rows"][0]["worsening"] > 1, done.stderr  # four times the work
     assert content["head"]["label"] == f"files in {folder}"
     assert len(git(folder, "worktree", "list").splitlines()) == 1  # it is gone again
 
