@@ -5,13 +5,24 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["GanbenchError", "IncompatibleParts", "UsageError", "nearest", "unknown"]
+__all__ = [
+    "CannotWrite",
+    "GanbenchError",
+    "IncompatibleParts",
+    "UsageError",
+    "nearest",
+    "unknown",
+]
 
 
 class GanbenchError(Exception):
     """Something ganbench can explain. The shell prints the message alone and exits with 1."""
 
     exit_code = 1
+
+
+class CannotWrite(GanbenchError):
+    """A run's files can't be written: no space, no permission, a broken disk."""
 
 
 class UsageError(GanbenchError):

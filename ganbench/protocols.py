@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from ganbench.spec import RunSpec
 
 __all__ = [
+    "Backend",
     "Data",
     "Factory",
+    "Job",
+    "JobEnd",
     "Loss",
     "Metric",
     "Rule",
@@ -122,3 +125,59 @@ class Tracker(Protocol):
     def progress(self, snapshot: Snapshot) -> None: ...
 
     def run_end(self, record: RunRecord, folder: Path) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run of a sweep, as a backend gets it: plain values, which cross to any other process or
+    machine as JSON.
+
+    `settings` are those of a `RunSpec`, `out` is the results folder, `plugins` are what -p named.
+    After `not_after` (seconds since 1970) the run is no longer begun.
+    """
+
+    run_id: str
+    settings: Mapping[str, Any]
+    out: str
+    force: bool = False
+    plugins: tuple[str, ...] = ()
+    not_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnd:
+    """What became of a job. Beside a run's own ends: `done`, it was finished before; `busy`,
+    another process is at it; `skipped`, it was not begun any more; `unwritable`, its files can't be
+    written; `lost`, its process died."""
+
+    run_id: str
+    status: Literal[
+        "completed",
+        "diverged",
+        "interrupted",
+        "failed",
+        "done",
+        "busy",
+        "skipped",
+        "unwritable",
+        "lost",
+    ]
+    error: str = ""
+
+
+class Backend(Protocol):
+    """Where the runs of a sweep take place.
+
+    `run` has each job executed by `ganbench.sweep.execute_job`, in whatever process it likes, and
+    returns when all have ended. It calls `report`, from the thread that called it, with what that
+    function returned; a job whose process died is reported as `lost`, and no other suffers. After
+    `stop()` turns true it begins no further job. On KeyboardInterrupt it has the runs under way
+    save what they have, reports them, and raises again.
+    """
+
+    def run(
+        self,
+        jobs: Sequence[Job],
+        report: Callable[[JobEnd], None],
+        stop: Callable[[], bool],
+    ) -> None: ...

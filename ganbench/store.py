@@ -21,13 +21,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ganbench.errors import GanbenchError, UsageError
+from ganbench.errors import CannotWrite, UsageError
 from ganbench.files import write_text
 from ganbench.plan import Plan
 from ganbench.protocols import Tracker
 from ganbench.record import RunRecord
 
-__all__ = ["Outcome", "load_records", "run_in_store"]
+__all__ = ["Outcome", "load_records", "run_in_store", "status_of"]
 
 log = logging.getLogger("ganbench")
 
@@ -45,12 +45,19 @@ class Outcome:
 
 
 def run_in_store(
-    plan: Plan, out: Path, *, force: bool = False, trackers: Sequence[Tracker] = ()
+    plan: Plan,
+    out: Path,
+    *,
+    force: bool = False,
+    trackers: Sequence[Tracker] = (),
+    keep_refusals: bool = False,
 ) -> Outcome:
     """Run `plan` under `out`, go on with what was interrupted, or find the finished run.
 
-    Raises `UsageError` with nothing written. A failure inside the run is a record with status
-    `failed` and the traceback in `error.txt`.
+    A failure inside the run is a record with status `failed` and the traceback in `error.txt`.
+    Raises `UsageError`, with nothing written, for parts that turn out not to fit together; with
+    `keep_refusals` that too is a failed run's record. Raises `CannotWrite` if files can't be
+    written.
     """
     if plan.spec.ranks not in (None, 1):
         return _run_together(plan, out, force, trackers)
@@ -91,9 +98,9 @@ def _run(
     try:
         try:
             record = execute(plan, work, checkpoints, trackers=trackers)
-        except UsageError:
-            raise
         except Exception as error:
+            if isinstance(error, UsageError) and not keep_refusals:
+                raise
             if isinstance(error, OSError) and error.errno in _CANNOT_WRITE:
                 raise
             record = _failed(plan, work, error)
@@ -110,6 +117,12 @@ def _run(
     for tracker in trackers:
         tracker.run_end(record, final)
     return Outcome(record, final, already_done=False)
+
+
+def status_of(out: Path, run_id: str) -> str | None:
+    """The status of a run that has a record."""
+    record = _load(out / "runs" / run_id)
+    return record.status if record else None
 
 
 def load_records(out: Path) -> list[RunRecord]:
@@ -141,10 +154,10 @@ def _check_writable(out: Path) -> None:
         raise UsageError(f"out is '{out}', where nothing can be written: {reason}") from None
 
 
-def _cannot_write(error: OSError, checkpoints: Path) -> GanbenchError:
+def _cannot_write(error: OSError, checkpoints: Path) -> CannotWrite:
     kept = " The last checkpoint is kept." if (checkpoints / "checkpoint.json").exists() else ""
     where = f" ({error.filename})" if error.filename else ""
-    return GanbenchError(
+    return CannotWrite(
         f"the run's files can't be written: {error.strerror or error}{where}.{kept} "
         "Mend that, then give the same command again"
     )

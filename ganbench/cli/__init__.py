@@ -16,6 +16,7 @@ from ganbench.cli.plugin_commands import PluginCommands, local_plugins_option
 from ganbench.cli.plugins import plugins_app
 from ganbench.cli.plugins_new import new
 from ganbench.cli.run import run
+from ganbench.cli.sweep import sweep
 from ganbench.cli.table import table
 from ganbench.errors import GanbenchError
 
@@ -30,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
+app.command()(sweep)
 app.command()(table)
 app.command()(card)
 app.command()(compare)

@@ -16,21 +16,20 @@ if sys.version_info >= (3, 11):
 else:  # pragma: no cover - the same parser under its older name
     import tomli as tomllib
 
-__all__ = ["make_spec", "preset_names"]
+__all__ = ["make_spec", "preset_names", "read_settings"]
 
 
 def make_spec(config: str | None, assignments: Sequence[str], flags: Mapping[str, Any]) -> RunSpec:
     """The spec of a command line. What nobody set stays unset, so that the chosen data set and
     optimizers can suggest it."""
-    layers = [
-        _read_config(config) if config is not None else {},
-        dict(_parse_assignment(text) for text in assignments),
-        {key: value for key, value in flags.items() if value is not None},
-    ]
-    settings: dict[str, Any] = {}
-    for layer in layers:
-        settings |= _spread_opt(layer)
-    return RunSpec(**settings)
+    given = {key: value for key, value in flags.items() if value is not None}
+    return RunSpec(**read_settings(config, assignments) | _spread_opt(given))
+
+
+def read_settings(config: str | None, assignments: Sequence[str]) -> dict[str, Any]:
+    """The settings of a file or preset, and over them those of `--set`."""
+    settings = _spread_opt(_read_config(config)) if config is not None else {}
+    return settings | _spread_opt(dict(_parse_assignment(text) for text in assignments))
 
 
 def preset_names() -> list[str]:

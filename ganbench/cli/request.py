@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
-import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ganbench.cli.flags import RunFlags
+from ganbench.cli.quiet import log_to_stderr, quieten_libraries
 from ganbench.interrupts import leave_at_once
 from ganbench.launch import launch
 
@@ -30,12 +29,12 @@ def execute_request(
     quiet: bool,
 ) -> int:
     """Run what the flags ask for and return the exit code. A run that diverged is a result: 0."""
-    _quieten_libraries()
+    quieten_libraries()
     if launch().rank:
         from ganbench.cli.follow import follow_request
 
         return follow_request(flags, out, force)
-    _log_to_stderr(logging.WARNING if quiet or as_json else logging.INFO)
+    log_to_stderr(logging.WARNING if quiet or as_json else logging.INFO)
     spec = flags.spec()
     with leave_at_once(_TOO_EARLY):
         import_module("ganbench.execution")  # and torch, numpy, torchvision with it
@@ -87,20 +86,3 @@ def _tracker(registry: Any, text: str) -> Any:
     from ganbench.plan import make_part
 
     return make_part(registry, "tracker", parse_component(text)).create()
-
-
-def _quieten_libraries() -> None:
-    """Their warnings are for who calls them in code, which here is ganbench, not the user.
-    `python -W` or PYTHONWARNINGS shows them."""
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
-
-
-def _log_to_stderr(level: int) -> None:
-    logger = logging.getLogger("ganbench")
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger.handlers, logger.propagate = [handler], False
-    logger.setLevel(level)

@@ -1,0 +1,198 @@
+"""Processes of this machine, each on cores or a GPU of its own, each for many runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ganbench.errors import GanbenchError, UsageError
+from ganbench.protocols import Backend, Job, JobEnd
+
+__all__ = ["Place", "local", "places"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a worker runs: the cores it is pinned to, none for no pinning, and its GPU."""
+
+    cores: tuple[int, ...]
+    gpu: int | None = None
+
+
+def local(workers: int | None = None) -> Backend:
+    """Processes of this machine, each pinned to cores of its own, or to a GPU.
+
+    `workers`: how many. If not given, as many as the usable cores hold at the runs' `threads`, or
+    for runs on CUDA one a GPU. A process lives for many runs. One that dies loses only the run it
+    was at, which is tried once more by a fresh one.
+    """
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers is {workers}, but must be 1 or more")
+    return Local(workers)
+
+
+class Local:
+    def __init__(self, workers: int | None) -> None:
+        self.workers = workers
+
+    def run(
+        self, jobs: Sequence[Job], report: Callable[[JobEnd], None], stop: Callable[[], bool]
+    ) -> None:
+        waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        for job in jobs:
+            waiting.put(job)
+        ends: queue.SimpleQueue[JobEnd | BaseException | None] = queue.SimpleQueue()
+        crews = [_Crew(place, waiting, ends, stop) for place in places(jobs, self.workers)]
+        for crew in crews[: len(jobs)]:
+            crew.start()
+        at_work = len(crews[: len(jobs)])
+        interrupted: BaseException | None = None
+        while at_work:
+            try:
+                end = ends.get()
+                if end is None:
+                    at_work -= 1
+                elif isinstance(end, BaseException):
+                    raise end
+                else:
+                    report(end)
+            except BaseException as error:
+                if interrupted is not None:
+                    for crew in crews:
+                        crew.kill()
+                interrupted = interrupted or error
+                for crew in crews:
+                    crew.leave()
+        if interrupted is not None:
+            raise interrupted
+
+
+class _Crew(threading.Thread):
+    """A thread that has one worker at a time do one job at a time."""
+
+    def __init__(
+        self,
+        place: Place,
+        waiting: queue.SimpleQueue[Job],
+        ends: queue.SimpleQueue[JobEnd | BaseException | None],
+        stop: Callable[[], bool],
+    ) -> None:
+        super().__init__(daemon=True)
+        self.place, self.waiting, self.ends, self.stop = place, waiting, ends, stop
+        self.worker: subprocess.Popen[str] | None = None
+        self.leaving = False
+        self.lock = threading.Lock()
+
+    def run(self) -> None:
+        try:
+            while not (self.leaving or self.stop()):
+                try:
+                    job = self.waiting.get_nowait()
+                except queue.Empty:
+                    break
+                self.ends.put(self._do(job))
+        except BaseException as error:
+            self.ends.put(error)
+        finally:
+            self.leave()
+            if self.worker is not None:
+                self.worker.wait()
+            self.ends.put(None)
+
+    def leave(self) -> None:
+        """Let the worker save what it has and end."""
+        with self.lock:
+            self.leaving = True
+            if self.worker is not None and self.worker.stdin and not self.worker.stdin.closed:
+                self.worker.stdin.close()
+
+    def kill(self) -> None:
+        if self.worker is not None:
+            self.worker.kill()
+
+    def _do(self, job: Job) -> JobEnd:
+        worker = self._ready_worker()
+        if worker is None:
+            return JobEnd(job.run_id, "interrupted")
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        try:
+            worker.stdin.write(json.dumps(asdict(job)) + "\n")
+            worker.stdin.flush()
+            answer = worker.stdout.readline()
+        except (BrokenPipeError, ValueError):  # it died, or was told to leave just now
+            answer = ""
+        if answer:
+            return JobEnd(**json.loads(answer))
+        if self.leaving:
+            return JobEnd(job.run_id, "interrupted")
+        code = worker.wait()
+        self.worker = None
+        return JobEnd(job.run_id, "lost", f"the process that ran it {_how_it_ended(code)}")
+
+    def _ready_worker(self) -> subprocess.Popen[str] | None:
+        """The worker, started if need be. None if there shall be none any more."""
+        if self.worker is not None:
+            return self.worker
+        with self.lock:
+            if self.leaving:
+                return None
+            self.worker = worker = _start(self.place)
+        assert worker.stdout is not None
+        if not worker.stdout.readline() and not self.leaving:
+            how = _how_it_ended(worker.wait())
+            raise GanbenchError(f"a worker could not start: it {how}; what it said is above")
+        return worker
+
+
+def places(jobs: Sequence[Job], workers: int | None) -> list[Place]:
+    """Where workers go. Raises `UsageError` for more of them than there are cores."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    n_cores = len(cores) or os.cpu_count() or 1
+    if any(str(job.settings["device"]).startswith("cuda") for job in jobs):
+        import torch
+
+        gpus = torch.cuda.device_count()
+        return [Place(tuple(cores[i % gpus :: gpus]), i % gpus) for i in range(workers or gpus)]
+    threads = max(int(job.settings["threads"] or 1) for job in jobs)
+    workers = workers or max(1, n_cores // threads)
+    if workers > n_cores:
+        raise UsageError(
+            f"local has {workers} workers, but there are {n_cores} usable cores: "
+            "two runs on one core would only slow each other and spoil both timings"
+        )
+    each = n_cores // workers
+    return [Place(tuple(cores[i * each : (i + 1) * each])) for i in range(workers)]
+
+
+def _start(place: Place) -> subprocess.Popen[str]:
+    env: dict[str, str] = dict(os.environ)
+    if place.gpu is not None:
+        visible = env.get("CUDA_VISIBLE_DEVICES", "")
+        env["CUDA_VISIBLE_DEVICES"] = visible.split(",")[place.gpu] if visible else str(place.gpu)
+    settings: dict[str, Any] = {"cores": place.cores}
+    return subprocess.Popen(
+        [sys.executable, "-m", "ganbench.sweep.worker", json.dumps(settings)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=env,
+        text=True,
+        encoding="utf-8",
+        start_new_session=True,  # Ctrl-C on the terminal is the sweep's to answer
+    )
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    from signal import Signals
+
+    why = " (out of memory, perhaps)" if code == -9 else ""
+    return f"was ended by {Signals(-code).name}{why}"

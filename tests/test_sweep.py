@@ -1,0 +1,224 @@
+"""Sweeps through the command line, in real processes: what is done, what is told, what survives."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ganbench.store import load_records
+
+SMALL = [
+    *("--generator", "mlp:hidden=[8]", "--discriminator", "mlp:hidden=[8]", "--data", "ring8"),
+    *("--metrics", "none", "--batch-size", "16", "--device", "cpu", "--z-dim", "4"),
+]
+GRID = ["--loss", "nonsat,hinge", "--opt", "adam,sgd", "--seed", "0..1", "--steps", "20"]
+LONG = ["--loss", "nonsat", "--seed", "0..3", "--steps", "1500", "--checkpoint-every", "250"]
+
+
+def start(out: Path, *flags: str, **more) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "ganbench", "sweep", *SMALL, "--no-rehearse", *flags]
+    return subprocess.Popen(
+        [*command, "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=240)
+    return process.returncode, out, err
+
+
+def sweep(out: Path, *flags: str) -> tuple[int, str, str]:
+    return finish(start(out, *flags))
+
+
+def weights(out: Path) -> dict[str, str | None]:
+    return {record.run_id: record.weights_sha256 for record in load_records(out)}
+
+
+def when(true: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Wait for something to be true while the process runs."""
+    deadline = time.monotonic() + 120
+    while not true():
+        assert process.poll() is None, finish(process)
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
+
+
+def workers_at_a_run(process: subprocess.Popen[str], out: Path) -> list[psutil.Process]:
+    """The workers of a sweep that hold a claim."""
+    found = []
+    for owner in (out / "claims").glob("[!.]*/*"):
+        try:
+            found.append(psutil.Process(json.loads(owner.read_text())["pid"]))
+        except (FileNotFoundError, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+def started_at(out: Path) -> dict[str, float]:
+    return {p.parent.name: p.stat().st_mtime_ns for p in (out / "runs").glob("*/record.json")}
+
+
+@pytest.fixture(scope="module")
+def serial_weights(tmp_path_factory) -> dict[str, str | None]:
+    """What the long sweep gives if nothing happens to it."""
+    out = tmp_path_factory.mktemp("serial")
+    code, _, err = sweep(out, *LONG, "--backend", "serial")
+    assert code == 0, err
+    return weights(out)
+
+
+def test_one_sweep_on_two_backends_gives_the_same_weights_and_is_then_found_done(tmp_path):
+    serial, local = tmp_path / "serial", tmp_path / "local"
+    for out, backend in ((serial, "serial"), (local, "local:workers=2")):
+        code, said, err = sweep(out, *GRID, "--backend", backend)
+        assert code == 0, err
+        assert "8 of 8 runs done" in said
+    assert len(weights(serial)) == 8
+    assert None not in weights(serial).values()
+    assert weights(serial) == weights(local)
+    before = started_at(local)
+    code, said, _ = sweep(local, *GRID, "--json")
+    told = json.loads(said)
+    assert (code, told["done"], told["ran_now"], told["not_done"]) == (0, 8, 0, [])
+    assert started_at(local) == before
+    assert not (local / "claims").exists()
+    assert (local / "throughput.csv").read_text().count("\n") == 9
+
+
+def test_one_bad_run_fails_alone_and_the_sweep_says_so(tmp_path):
+    plugin = tmp_path / "bad_loss.py"
+    plugin.write_text(
+        "from ganbench import hookimpl\n"
+        "class Bad:\n"
+        "    def __init__(self): self.calls = 0\n"
+        "    def d_loss(self, d, x_real, x_fake):\n"
+        "        self.calls += 1\n"
+        "        if self.calls > 5: raise RuntimeError('the sixth step is bad')\n"
+        "        return {'bad': d(x_real).mean()}\n"
+        "    def g_loss(self, d, x_real, x_fake): return {'bad': d(x_fake).mean()}\n"
+        "@hookimpl\n"
+        "def ganbench_losses(): return {'bad': Bad}\n"
+    )
+    out = tmp_path / "out"
+    flags = ["--loss", "bad,nonsat", "--seed", "0..1", "--steps", "20", "-p", str(plugin)]
+    code, said, err = sweep(out, *flags, "--backend", "local:workers=1", "--json")
+    told = json.loads(said)
+    assert (code, told["runs"], told["completed"]) == (1, 4, 2), err
+    assert [one["status"] for one in told["not_done"]] == ["failed", "failed"]
+    assert "the sixth step is bad" in told["not_done"][0]["error"]
+    done = started_at(out)
+    code, said, err = sweep(out, *flags, "--backend", "serial")
+    assert code == 1
+    assert "2 run(s) on serial, 2 already done" in err
+    for record in load_records(out):
+        tried_again = started_at(out)[record.run_id] != done[record.run_id]
+        assert tried_again == (record.status == "failed")
+
+
+def test_a_dry_run_lists_what_is_left_with_its_cost_and_writes_nothing(tmp_path):
+    command = [sys.executable, "-m", "ganbench", "sweep", *SMALL, *GRID, "--out", str(tmp_path)]
+
+    def dry() -> dict:
+        done = subprocess.run([*command, "--dry-run", "--json"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    told = dry()
+    assert list(tmp_path.iterdir()) == []
+    assert (told["to_run"], told["already_done"]) == (8, 0)
+    assert {run["estimated_from"] for run in told["runs"]} == {"rehearsal"}
+    assert all(run["seconds"] > 0 and run["disk_bytes"] > 1000 for run in told["runs"])
+    code, _, err = sweep(tmp_path, *GRID, "--seed", "0")
+    assert code == 0, err
+    told = dry()
+    assert (told["to_run"], told["already_done"]) == (4, 4)
+    left = [run for run in told["runs"] if run["status"] == "to run"]
+    assert {run["estimated_from"] for run in left} == {"finished runs"}
+
+
+def test_parts_that_only_a_step_shows_not_to_fit_are_told_before_anything_runs(tmp_path):
+    command = [sys.executable, "-m", "ganbench", "sweep", *SMALL, "--steps", "20"]
+    flags = ["--loss", "nonsat,nonsat+diffaug", "--out", str(tmp_path / "out")]
+    done = subprocess.run([*command, *flags], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "1 of the 2 runs can't be" in done.stderr
+    assert "diffaug" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_run_begins_after_the_budget_of_time(tmp_path):
+    code, said, _ = sweep(tmp_path, *LONG, "--budget", "0.01s", "--json", "--backend", "serial")
+    told = json.loads(said)
+    assert (code, told["done"]) == (1, 0)
+    assert {one["status"] for one in told["not_done"]} == {"skipped"}
+
+
+def test_a_killed_worker_loses_only_its_run_which_a_fresh_one_does(tmp_path, serial_weights):
+    process = start(tmp_path, *LONG, "--backend", "local:workers=2")
+    when(lambda: workers_at_a_run(process, tmp_path), process)
+    victim = workers_at_a_run(process, tmp_path)[0]
+    victim.kill()
+    code, said, err = finish(process)
+    assert code == 0, err
+    assert "4 of 4 runs done" in said
+    assert weights(tmp_path) == serial_weights
+
+
+def test_a_killed_sweep_goes_on_with_the_same_command_and_repeats_nothing(tmp_path, serial_weights):
+    process = start(tmp_path, *LONG, "--backend", "local:workers=1")
+    when(lambda: started_at(tmp_path), process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    done = started_at(tmp_path)
+    assert len(done) < 4
+    code, said, err = sweep(tmp_path, *LONG, "--backend", "local:workers=2", "--json")
+    assert code == 0, err
+    assert json.loads(said)["done"] == 4
+    finished = {run_id for run_id in done if started_at(tmp_path)[run_id] == done[run_id]}
+    assert finished, "the finished run was repeated"
+    assert weights(tmp_path) == serial_weights
+    assert [p.name for p in (tmp_path / "runs").iterdir() if p.name.startswith(".")] == []
+
+
+def test_two_sweeps_at_once_over_one_grid_do_each_run_once(tmp_path, serial_weights):
+    both = [start(tmp_path, *LONG, "--backend", "local:workers=1", "--json") for _ in range(2)]
+    told = []
+    for process in both:
+        code, said, err = finish(process)
+        assert code == 0, err
+        told.append(json.loads(said))
+    assert [one["done"] for one in told] == [4, 4]
+    assert sum(one["ran_now"] for one in told) == 4
+    assert weights(tmp_path) == serial_weights
+
+
+@pytest.mark.parametrize("backend", ["serial", "local:workers=2"])
+def test_ctrl_c_saves_the_runs_under_way_and_the_same_command_goes_on(
+    tmp_path, serial_weights, backend
+):
+    process = start(tmp_path, *LONG, "--backend", backend)
+    when(lambda: list(tmp_path.glob("checkpoints/*/checkpoint.json")), process)
+    process.send_signal(signal.SIGINT)
+    code, said, err = finish(process)
+    assert code == 130, err
+    assert "the same command again" in said
+    assert "Traceback" not in err
+    assert any(record.status == "interrupted" for record in load_records(tmp_path))
+    code, _, err = sweep(tmp_path, *LONG, "--backend", backend)
+    assert code == 0, err
+    assert weights(tmp_path) == serial_weights
