@@ -16,7 +16,7 @@ _RANGE = re.compile(r"\s*(\d+)\s*\.\.\s*(\d+)\s*(?:\.\.\s*(\d+)\s*)?")
 _WHOLE = {"metrics", "data_root", "extractor_weights"}  # a comma in these separates no runs
 _NUMBERS = {
     *("steps", "batch_size", "micro_batch_size", "n_dis", "z_dim", "ema_halflife_kimg", "seed"),
-    *("threads", "n_samples", "checkpoint_every"),
+    *("threads", "n_samples", "checkpoint_every", "eval_every"),
 }
 _MOST = 1_000_000
 
