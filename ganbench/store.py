@@ -63,7 +63,7 @@ def run_in_store(
         return _run_together(plan, out, force, trackers)
     from ganbench.execution import execute
 
-    return _run(plan, out, force, trackers, execute)
+    return _run(plan, out, force, trackers, execute, keep_refusals)
 
 
 def _run_together(plan: Plan, out: Path, force: bool, trackers: Sequence[Tracker]) -> Outcome:
@@ -75,7 +75,7 @@ def _run_together(plan: Plan, out: Path, force: bool, trackers: Sequence[Tracker
         record = follow(plan, out / "checkpoints" / plan.run_id)
         return Outcome(record, out / "runs" / plan.run_id, already_done=False)
     with leading(plan) as (execute, tell):
-        outcome = _run(plan, out, force, trackers, execute)
+        outcome = _run(plan, out, force, trackers, execute, keep_refusals=False)
         tell(outcome.record)
         return outcome
 
@@ -86,6 +86,7 @@ def _run(
     force: bool,
     trackers: Sequence[Tracker],
     execute: Callable[..., RunRecord],
+    keep_refusals: bool,
 ) -> Outcome:
     final, checkpoints = out / "runs" / plan.run_id, out / "checkpoints" / plan.run_id
     earlier = _load(final)
