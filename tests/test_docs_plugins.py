@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import shlex
@@ -100,12 +101,32 @@ def test_every_hook_is_documented_with_its_signature(kind, hook):
     assert doc.replace("`", "").rstrip(".") in plain
 
 
+def test_every_hook_is_of_a_kind():
+    marked = {name for name, one in vars(hookspecs).items() if hasattr(one, "ganbench_spec")}
+    assert marked == set(HOOK_OF_KIND.values())
+
+
+def hooks_of_package(folder: Path) -> set[str]:
+    """The hooks that the modules under a package's entry points implement."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+    found = set()
+    for module in project["entry-points"]["ganbench"].values():
+        path = folder / "src" / module.replace(".", "/")
+        source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        for node in ast.parse(source.read_text("utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and "hookimpl" in map(
+                ast.unparse, node.decorator_list
+            ):
+                found.add(node.name)
+    return found
+
+
 @pytest.mark.parametrize("hook", HOOK_OF_KIND.values())
 def test_every_hook_is_used_by_a_package_in_plugins(hook):
-    users = [
-        path for path in PLUGINS.glob("*/src/**/*.py") if f"def {hook}()" in path.read_text("utf-8")
-    ]
-    assert users
+    used = {
+        path.parent.name: hooks_of_package(path.parent) for path in PLUGINS.glob("*/pyproject.toml")
+    }
+    assert [name for name, hooks in used.items() if hook in hooks], used
 
 
 def test_the_reference_is_of_the_version_that_the_code_has():
