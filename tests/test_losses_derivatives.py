@@ -7,6 +7,8 @@ import torch
 from oracles import Smooth, check_derivatives, check_second_derivatives, named
 from torch import nn
 
+from ganbench.grammar import parse_sum
+
 LOSSES = [
     "minimax",
     "nonsat",
@@ -60,7 +62,19 @@ def test_a_loss_of_images_agrees_with_finite_differences(name):
     check_derivatives(named(name), shape, Smooth(shape))
 
 
-@pytest.mark.parametrize("name", ["ebgan", "began", "began:eta=2"])
+ENERGIES = ["ebgan", "began", "began:eta=2"]
+
+
+def test_every_loss_and_penalty_is_compared_with_finite_differences(registry):
+    texts = [*LOSSES, *PENALTIES, *ON_IMAGES, *ENERGIES, "nonsat+instance-noise", "consensus"]
+    compared = {part.name for text in texts for part in parse_sum(text)}
+    assert set(registry.names("loss")) - compared == {
+        "clip",  # no term: it acts on the weights
+        "least-squares",  # lsgan by another name
+    }
+
+
+@pytest.mark.parametrize("name", ENERGIES)
 def test_an_energy_loss_agrees_with_finite_differences(name):
     check_derivatives(named(name), (4,), Autoencoder((4,)))
 

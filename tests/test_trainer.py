@@ -7,6 +7,9 @@ import copy
 import numpy as np
 import pytest
 import torch
+from plain_loops import PlainTraining
+from test_grid import AUTOENCODER, NEEDS_A_GAME, REGISTRY
+from torch import nn
 from torch.nn.functional import mse_loss, softplus
 
 from ganbench.streams import generator as stream
@@ -105,6 +108,44 @@ def test_a_hundred_steps_equal_a_hand_written_loop_bit_for_bit(play, loss, optim
     by_hand(plain, loss, optimizer, rule, 100)
     for ours, theirs in zip(bits(game), bits(plain), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+EVERY_LOSS = [f"nonsat+{name}" if name in NEEDS_A_GAME else name for name in REGISTRY.names("loss")]
+EVERY_RULE = REGISTRY.names("rule")
+SEED = SMALL["seed"]
+
+
+def check_against_the_plain_loop(play, loss: str, optimizer: str, rule: str) -> None:
+    alone = loss in AUTOENCODER
+    settings = {**SMALL, "loss": loss, "opt": optimizer, "rule": rule}
+    if alone:
+        settings["discriminator"] = "autoencoder:width=2,embedding=2"
+    game, step = play(**settings)
+    for _ in range(100):
+        game.play(step)
+    ours = bits(game)
+    game, _ = play(**settings)
+    make = OPTIMIZERS[optimizer]
+    plain = PlainTraining(game, lambda of: make(nn.ParameterList(of)), SEED)
+    for _ in range(100):
+        getattr(plain, rule.replace("-", "_"))()
+        plain.step += 1
+    for our, theirs in zip(ours, bits(game), strict=True):
+        np.testing.assert_array_equal(our, theirs)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("rule", EVERY_RULE)
+def test_a_hundred_steps_of_every_rule_equal_its_plain_loop_bit_for_bit(play, rule, optimizer):
+    check_against_the_plain_loop(play, "nonsat", optimizer, rule)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("rule", EVERY_RULE)
+@pytest.mark.parametrize("loss", EVERY_LOSS)
+def test_every_loss_by_every_rule_equals_its_plain_loop_bit_for_bit(play, loss, rule, optimizer):
+    check_against_the_plain_loop(play, loss, optimizer, rule)
 
 
 @pytest.mark.parametrize("loss", ["nonsat+l1", "wgan", "minimax"])
