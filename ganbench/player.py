@@ -34,7 +34,7 @@ class Player:
         self._after_update = after_update
         closure = inspect.signature(optimizer.step).parameters.get("closure")
         self._needs_closure = closure is not None and closure.default is closure.empty
-        # The optimizer's own loop over its groups costs more than the tuned step of a small network.
+        # The optimizer's own loop over its groups costs more than a small network's tuned step.
         self._drops_as_usual = type(optimizer).zero_grad is torch.optim.Optimizer.zero_grad
 
     def backward(self, loss: Tensor, *, only_own: bool = False) -> None:
