@@ -26,6 +26,7 @@ from ganbench.fit import check_batches, check_shapes
 from ganbench.flops import flop_counter
 from ganbench.game import Game, build_game
 from ganbench.interrupts import stop_requests
+from ganbench.load import OtherLoad
 from ganbench.measure import evaluation_latents, measure
 from ganbench.plan import Plan
 from ganbench.protocols import Data, Snapshot, Tracker
@@ -87,11 +88,13 @@ class Run:
         devices.reset_peak_memory(self.device)
         z = evaluation_latents(self.plan, max(spec.n_samples, PICTURES))
         z_measured = z[: spec.n_samples]
+        load = OtherLoad.begin()
         status = self._train(
             training,
             elapsed_s,
             lambda: self._evaluate_midway(training, data, extractor, z_measured),
         )
+        timing_valid = load.is_negligible() if elapsed_before == 0 else None
         self.peak_memory_bytes = max(self.peak_memory_bytes, devices.peak_memory_bytes(self.device))
         evaluated = None
         if status == "completed":
@@ -118,7 +121,7 @@ class Run:
             nimg=training.nimg,
             diverged_step=training.diverged_step,
             weights_sha256=weights_sha256(game.networks) if status == "completed" else None,
-            throughput=self._throughput(training, gflops_per_step),
+            throughput=self._throughput(training, gflops_per_step, timing_valid),
             evaluated=evaluated,
             evaluations=tuple(map(EvaluatedAt.model_validate, training.evaluations)),
             components={
@@ -222,7 +225,9 @@ class Run:
         if training.evaluations:
             write_text(self.folder / "evaluations.csv", to_csv(training.evaluations))
 
-    def _throughput(self, training: Training, gflops_per_step: float) -> Throughput | None:
+    def _throughput(
+        self, training: Training, gflops_per_step: float, timing_valid: bool | None
+    ) -> Throughput | None:
         chunks = training.clock.chunks
         if not chunks:
             return None
@@ -236,4 +241,5 @@ class Run:
                 self.device, self.plan.spec.precision, threads
             ),
             peak_memory_bytes=self.peak_memory_bytes,
+            timing_valid=timing_valid,
         )

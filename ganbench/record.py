@@ -50,7 +50,9 @@ class _Frozen(BaseModel):
 
 
 class Throughput(_Frozen):
-    """Speed of the timed chunks. `p10`, `p50` … are percentiles over chunks."""
+    """Speed of the timed chunks. `p10`, `p50` … are percentiles over chunks.
+
+    `timing_valid`: whether the run had its cores to itself meanwhile; None: not known."""
 
     images_per_s: float
     images_per_s_p10: float
@@ -64,6 +66,7 @@ class Throughput(_Frozen):
     fraction_of_peak: float
     warmup_steps: int
     timed_steps: int
+    timing_valid: bool | None = None
 
 
 class Evaluated(_Frozen):

@@ -41,6 +41,7 @@ THROUGHPUT_COLUMNS = [
     "fraction_of_peak",
     "warmup_steps",
     "timed_steps",
+    "timing_valid",
 ]
 FID_COLUMNS = [
     *COMMON_COLUMNS,

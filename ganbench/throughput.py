@@ -20,6 +20,7 @@ def throughput_of(
     gflops_per_step: float,
     matmul_gflops_per_s: float,
     peak_memory_bytes: int,
+    timing_valid: bool | None,
 ) -> Throughput:
     """Medians and percentiles over chunks, of which there is at least one.
 
@@ -42,4 +43,5 @@ def throughput_of(
         fraction_of_peak=gflops_per_step / (median_ms / 1e3) / matmul_gflops_per_s,
         warmup_steps=warmup_steps,
         timed_steps=sum(chunk.steps for chunk in chunks),
+        timing_valid=timing_valid,
     )

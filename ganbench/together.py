@@ -102,9 +102,9 @@ class TeamRun(Run):
             return None
         rate, size = alone.matmul_gflops_per_s, self.team.size
         share = alone.fraction_of_peak / size
-        return alone.model_copy(
-            update={"matmul_gflops_per_s": rate * size, "fraction_of_peak": share}
-        )
+        # A rank can't tell its peers' load from that of others.
+        of_all = {"matmul_gflops_per_s": rate * size, "fraction_of_peak": share}
+        return alone.model_copy(update={**of_all, "timing_valid": None})
 
     def _environment(self) -> dict[str, Any]:
         return {**super()._environment(), **self.facts}

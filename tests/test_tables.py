@@ -75,7 +75,7 @@ def test_the_columns_of_both_files_are_the_documented_ones(tmp_path):
     write_tables(save(tmp_path, record()))
     assert (tmp_path / "throughput.csv").read_text().splitlines()[0] == (
         f"{COMMON},images_per_s,images_per_s_p10,images_per_s_p90,ms_per_step_p50,ms_per_step_p95,"
-        "peak_memory_mb,gflops_per_step,fraction_of_peak,warmup_steps,timed_steps"
+        "peak_memory_mb,gflops_per_step,fraction_of_peak,warmup_steps,timed_steps,timing_valid"
     )
     assert (tmp_path / "fid.csv").read_text().splitlines()[0] == (
         f"{COMMON},extractor,extractor_sha256,n_real,n_fake,fid,kid,kid_std,precision,recall"
@@ -127,7 +127,7 @@ def test_a_diverged_run_stays_in_both_tables_with_empty_numbers(tmp_path):
 
 def test_whole_numbers_stay_whole_beside_an_empty_cell(tmp_path):
     write_tables(save(tmp_path, record("a"), record("b", "diverged")))
-    assert (tmp_path / "throughput.csv").read_text().splitlines()[1].endswith(",10,90")
+    assert (tmp_path / "throughput.csv").read_text().splitlines()[1].endswith(",10,90,")
 
 
 def test_a_markdown_fid_column_names_its_extractor_and_each_has_its_own_table(tmp_path):
