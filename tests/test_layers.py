@@ -30,7 +30,7 @@ LAYERS = [
     | {"clock", "checkpoint", "samples", "evaluation", "throughput", "measure", "fit"}
     | {"distributed"},
     # 4: one run, in one process or in several
-    {"execution", "together"},
+    {"execution", "together", "profiling"},
     # 5: files, tables, statistics, gates
     {"store", "index", "tables", "stats", "sweep", "gate", "compare", "perf", "testing"}
     | {"scaffold"},
