@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test test-slow test-plugins lint format bench clean
+.PHONY: demo test test-slow test-plugins lint format bench bench-peers clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ganbench run --loss nonsat --opt sgd
@@ -35,6 +35,9 @@ format: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest benchmarks -m "" --benchmark-only --benchmark-columns=median,iqr,rounds
+
+bench-peers: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/peers/run.py --docs docs/performance.md
 
 clean:
 	rm -rf $(VENV) .venv-plugins
