@@ -35,7 +35,7 @@ LAYERS = [
     {"store", "index", "tables", "stats", "sweep", "gate", "compare", "perf", "testing"}
     | {"scaffold"},
     # 6: what is made of them
-    {"api", "card", "report"},
+    {"api", "card", "history", "report"},
     # 7: the shell
     {"cli", "__main__", "benchmark_case", "pytest_plugin"},
 ]

@@ -11,6 +11,7 @@ import typer
 import ganbench
 from ganbench.cli.card import card
 from ganbench.cli.compare import compare
+from ganbench.cli.history import history_app
 from ganbench.cli.perf import perf
 from ganbench.cli.plugin_commands import PluginCommands, local_plugins_option
 from ganbench.cli.plugins import plugins_app
@@ -40,6 +41,7 @@ app.command()(compare)
 app.command()(perf)
 plugins_app.command()(new)
 app.add_typer(plugins_app, name="plugins")
+app.add_typer(history_app, name="history")
 
 
 def _print_version(wanted: bool) -> None:
