@@ -336,17 +336,22 @@ def test_a_run_that_failed_is_neither_a_regression_nor_a_pass(sides, side, word)
     assert report.exit_code == 1
 
 
-def test_measured_one_after_the_other_the_interval_is_wider(sides):
+def test_speeds_measured_one_after_the_other_decide_nothing_unless_the_user_vouches(sides):
     base, head = in_turns(7, speed=0.93)  # 7.5 % slower
     later = [
         one.model_copy(update={"started_at": f"2026-01-02T00:0{i}:00+00:00"})
         for i, one in enumerate(head)
     ]
     assert verdicts(sides(base, head))["throughput"] == "regressed"
-    report = sides(base, later)
-    assert verdicts(report)["throughput"] == "inconclusive"
-    assert any("were not measured in turns" in row.reason for row in report.rows)
+    by_default = sides(base, later)
+    assert "throughput" not in verdicts(by_default)
+    assert any("were not measured in turns" in note for note in by_default.notes)
+    assert by_default.exit_code == 0
+    asked = sides(base, later, "throughput=5%")
+    assert verdicts(asked)["throughput"] == "inconclusive"
+    assert any("were not measured in turns" in row.reason for row in asked.rows)
     assert verdicts(sides(base, later, session_allowance=0.0))["throughput"] == "regressed"
+    assert verdicts(sides(base, later, session_allowance=0.05))["throughput"] == "inconclusive"
 
 
 @pytest.mark.parametrize(
@@ -480,7 +485,7 @@ def benchmarks(folder, medians, *, hour=0, name="test_x", extra=None, python="3.
                 "machine": "x86_64",
                 "cpu": {"brand_raw": "A CPU"},
             },
-            "datetime": f"2026-01-01T{hour:02}:{2 * i:02}:00+00:00",
+            "datetime": f"2026-01-01T{hour:02}:{2 * i:02}:{'base' not in folder.name:02}+00:00",
             "benchmarks": [
                 {
                     "fullname": name,
@@ -521,6 +526,13 @@ def test_one_file_a_side_is_believed_only_far_beyond_what_restarts_vary(tmp_path
     report = compare_json(tmp_path, [1.0], [ratio])
     assert report.rows[0].verdict == verdict
     assert "1 restart of the 5" in report.rows[0].reason
+
+
+def test_all_restarts_of_one_side_first_decide_nothing(tmp_path):
+    slower = [1.2 * one for one in RESTARTS]
+    report = compare_json(tmp_path, RESTARTS, slower, hour=1)
+    assert report.rows[0].verdict == "inconclusive"
+    assert "not measured in turns" in report.rows[0].reason
 
 
 def test_restarts_of_two_machines_are_not_compared(tmp_path):

@@ -26,13 +26,13 @@ def compare(
     fail_above: FailAbove = None,
     thresholds: ThresholdsFile = None,
     session_allowance: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="PERCENT",
-            help="How far the machine's speed may move between sessions.",
+            help="How far this machine's speed moves between sessions.",
             rich_help_panel="What fails",
         ),
-    ] = "10%",
+    ] = None,
     as_json: AsJson = False,
     markdown: Markdown = None,
     junit: Junit = None,
@@ -59,7 +59,9 @@ def compare(
     outputs = Outputs(as_json, markdown, junit, github_benchmark, annotations)
     outputs.check()
     given = thresholds_of(fail_above, thresholds)
-    allowance = parse_percentage(session_allowance, "--session-allowance")
+    allowance = None
+    if session_allowance is not None:
+        allowance = parse_percentage(session_allowance, "--session-allowance")
     from ganbench.compare import compare_places
 
     report = compare_places(base, head, given, session_allowance=allowance)

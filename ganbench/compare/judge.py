@@ -48,7 +48,6 @@ class Question:
     threshold: float
     unit_of_evidence: str = "seed"
     allowance: float = 0.0
-    remark: str = ""
     ruled: tuple[Verdict, str] | None = None
 
     @property
@@ -104,7 +103,7 @@ def _row(question: Question, level: float, rows: int) -> Row:
         high=high,
         threshold=q.threshold,
         verdict=verdict,
-        reason=" ".join(filter(None, [reason, q.remark])),
+        reason=reason,
         n=len(q.base),
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from ganbench.compare.interleaved import interleaved
 from ganbench.compare.judge import LEVEL, Question, judge
 from ganbench.compare.paired import enough
+from ganbench.compare.results import NOT_IN_TURNS, differing
 from ganbench.compare.runs import ENVIRONMENT
 from ganbench.errors import UsageError
 from ganbench.gate.report import Report, overall
@@ -69,7 +70,7 @@ def read_restart(file: Path) -> Restart:
 
 
 def compare_restarts(
-    base: Sequence[Restart], head: Sequence[Restart], given: Thresholds, allowance: float
+    base: Sequence[Restart], head: Sequence[Restart], given: Thresholds, allowance: float | None
 ) -> Report:
     """Judge every benchmark that all files have, the restarts paired in the order of time."""
     base, head = (sorted(side, key=lambda one: one.taken_at) for side in (base, head))
@@ -94,6 +95,7 @@ def compare_restarts(
         defaults = {**DEFAULTS, **({"time": math.inf} if "cpu_time" in metrics else {})}
         thresholds = given.over(defaults)
         for metric in metrics:
+            apart = not in_turns and metric != "peak_memory"
             question = Question(
                 case=name,
                 metric=metric,
@@ -103,10 +105,14 @@ def compare_restarts(
                 direction="lower",
                 threshold=thresholds.of(name, metric),
                 unit_of_evidence="restart",
-                allowance=0.0 if in_turns or metric == "peak_memory" else allowance,
+                allowance=allowance or 0.0 if apart else 0.0,
                 ruled=("inconclusive", f"Not comparable: {differs}.") if differs else None,
             )
-            questions.append(question if differs else _with_few(question))
+            if not differs:
+                question = _with_few(question)
+            if apart and allowance is None and question.ruled is None:
+                question = _ruled(question, "inconclusive", NOT_IN_TURNS)
+            questions.append(question)
     rows = tuple(judge(questions))
     return Report(rows, overall(rows), {}, {}, tuple(notes), "; ".join(problems) or None)
 
@@ -128,8 +134,6 @@ def _with_few(question: Question) -> Question:
 
 
 def _ruled(question: Question, verdict: Any, reason: str) -> Question:
-    from dataclasses import replace
-
     return replace(question, ruled=(verdict, reason))
 
 
@@ -158,8 +162,6 @@ def _common(restarts: Sequence[Restart]) -> tuple[list[str], list[str]]:
 
 
 def _difference(base: Sequence[Restart], head: Sequence[Restart]) -> str:
-    from ganbench.compare.results import differing
-
     sides = [[one.environment for one in side] for side in (base, head)]
     keys = dict.fromkeys(key for side in sides for one in side for key in one)
     return differing(sides, list(keys), {})

@@ -11,17 +11,21 @@ from ganbench.compare.interleaved import interleaved
 from ganbench.compare.judge import Question, judge
 from ganbench.compare.runs import ENVIRONMENT, Run
 from ganbench.errors import UsageError
-from ganbench.gate.report import Report, overall
+from ganbench.gate.report import Report, Verdict, overall
 from ganbench.gate.thresholds import Thresholds
 
-__all__ = ["DEFAULTS", "compare_results", "differing"]
+__all__ = ["DEFAULTS", "NOT_IN_TURNS", "compare_results", "differing"]
 
 DEFAULTS = {"throughput": 0.05, "peak_memory": 0.05, "fid": 0.05, "divergence": 0.0}
+NOT_IN_TURNS = (
+    "Base and head were not measured in turns, so a machine that changed its speed in between "
+    "would look the same: alternate them, or use ganbench perf."
+)
 _SPEED = {"throughput": "images/s", "peak_memory": "MB"}
 
 
 def compare_results(
-    base: Sequence[Run], head: Sequence[Run], given: Thresholds, allowance: float
+    base: Sequence[Run], head: Sequence[Run], given: Thresholds, allowance: float | None
 ) -> Report:
     """Judge every figure of every case that both sides have."""
     thresholds = given.over(DEFAULTS)
@@ -51,7 +55,7 @@ def compare_results(
 Asked = tuple[list[Question], list[str], list[str]]
 
 
-def _speed(case: Case, thresholds: Thresholds, allowance: float) -> Asked:
+def _speed(case: Case, thresholds: Thresholds, allowance: float | None) -> Asked:
     """Throughput and memory, of pairs that were timed under the same conditions."""
     pairs = [(case.base[s], case.head[s]) for s in case.seeds]
     with_speed = [(b, h) for b, h in pairs if b.speed and h.speed]
@@ -65,16 +69,24 @@ def _speed(case: Case, thresholds: Thresholds, allowance: float) -> Asked:
         notes.append(f"{case.name}: {left_out} of {len(with_speed)} pairs have no valid timing.")
     gated = [m for m in _SPEED if math.isfinite(thresholds.of(case.name, m))]
     differs = _difference(with_speed)
+    not_comparable: tuple[Verdict, str] | None = None
     if differs:
         message = f"{case.name}: speed and memory can't be compared: {differs}."
         (problems if gated else notes).append(message)
-        ruled = ("inconclusive", f"Not comparable: {differs}.")
+        not_comparable = ("inconclusive", f"Not comparable: {differs}.")
     questions = []
-    one_session = interleaved([(b.started_at, h.started_at) for b, h in valid])
+    in_turns = interleaved([(b.started_at, h.started_at) for b, h in valid])
     for metric, unit in _SPEED.items():
         used = valid if metric == "throughput" else with_speed
         both = [(b, h) for b, h in used if metric in b.speed and metric in h.speed]
-        sessions = metric == "throughput" and not one_session
+        threshold, ruled = thresholds.of(case.name, metric), not_comparable
+        apart = bool(both) and metric == "throughput" and not in_turns
+        if apart and allowance is None and ruled is None:
+            if thresholds.names(case.name, metric):
+                ruled = ("inconclusive", NOT_IN_TURNS)
+            else:
+                threshold = math.inf
+                notes.append(f"{case.name}: throughput is not gated. {NOT_IN_TURNS}")
         questions.append(
             Question(
                 case=case.name,
@@ -83,21 +95,15 @@ def _speed(case: Case, thresholds: Thresholds, allowance: float) -> Asked:
                 base=tuple(b.speed[metric] for b, _ in both),
                 head=tuple(h.speed[metric] for _, h in both),
                 direction="higher" if metric == "throughput" else "lower",
-                threshold=thresholds.of(case.name, metric),
-                allowance=allowance if sessions else 0.0,
-                remark=_SESSIONS.format(100 * allowance) if sessions and allowance else "",
-                ruled=ruled if differs else None,  # type: ignore[arg-type]
+                threshold=threshold,
+                allowance=allowance or 0.0 if apart else 0.0,
+                ruled=ruled,
             )
         )
     return questions, problems, notes
 
 
-_SESSIONS = (
-    "Base and head were not measured in turns, so the interval is {:g} % wider on both sides."
-)
-
-
-def _quality(case: Case, thresholds: Thresholds, allowance: float) -> Asked:
+def _quality(case: Case, thresholds: Thresholds, allowance: float | None) -> Asked:
     """Every metric of the pairs that completed, if both sides were measured alike."""
     pairs = [(case.base[s], case.head[s]) for s in case.seeds]
     done = [(b, h) for b, h in pairs if b.quality and h.quality]
@@ -145,7 +151,7 @@ def _ruled(pairs: Sequence[tuple[Run, Run]], metric: str, threshold: float, diff
     return ("ok", "The weights are the same bits.") if same and math.isfinite(threshold) else None
 
 
-def _divergence(case: Case, thresholds: Thresholds, allowance: float) -> Asked:
+def _divergence(case: Case, thresholds: Thresholds, allowance: float | None) -> Asked:
     """A rule, not a test: a seed that completes in base and diverges in head is a regression."""
     pairs = [(case.base[s], case.head[s]) for s in case.seeds]
     judged = [(b, h) for b, h in pairs if {b.status, h.status} <= {"completed", "diverged"}]

@@ -7,7 +7,7 @@ from ganbench.gate.report import Report
 
 __all__ = ["print_report"]
 
-_WIDTH = 120  # of a table that is not printed to a terminal
+_WIDTH = 160  # of a table that is not printed to a terminal
 _STYLES = {"ok": "green", "regressed": "bold red", "inconclusive": "yellow", "reported": "dim"}
 
 

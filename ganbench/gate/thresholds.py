@@ -49,6 +49,8 @@ class Thresholds:
     metrics: Mapping[str, float]
     cases: tuple[tuple[str, Mapping[str, float]], ...] = ()
     directions: Mapping[str, Direction] = field(default_factory=dict)
+    given: frozenset[str] | None = None
+    """The metrics that the user named, once defaults were put under them."""
 
     def of(self, case: str, metric: str) -> float:
         """The threshold as a fraction; infinite for a figure that is not gated."""
@@ -60,7 +62,16 @@ class Thresholds:
 
     def over(self, defaults: Mapping[str, float]) -> Thresholds:
         """These, and `defaults` for metrics that they do not name."""
-        return Thresholds({**defaults, **self.metrics}, self.cases, self.directions)
+        return Thresholds(
+            {**defaults, **self.metrics}, self.cases, self.directions, frozenset(self.metrics)
+        )
+
+    def names(self, case: str, metric: str) -> bool:
+        """Whether the user said anything of this figure, beyond the defaults."""
+        own = self.metrics.keys() if self.given is None else self.given
+        return metric in own or any(
+            metric in exceptions for pattern, exceptions in self.cases if fnmatchcase(case, pattern)
+        )
 
     def better(self, metric: str) -> Direction | None:
         """Which way is better: as declared here, else as ganbench knows its own metrics."""
