@@ -106,8 +106,7 @@ def _of_record(record: RunRecord) -> Run:
             "throughput": record.throughput.images_per_s,
             "peak_memory": record.throughput.peak_memory_mb,
         }
-        timing_valid = _valid(getattr(record.throughput, "timing_valid", True))
-    timing_valid = timing_valid and _valid(getattr(record, "timing_valid", True))
+        timing_valid = _valid(record.throughput.timing_valid)
     made = record.evaluated
     measured_by = made.model_dump(include=_NO_METRICS - {"elapsed_s"}) if made else {}
     return Run(
@@ -165,4 +164,5 @@ def _is_number(row: Mapping[str, Any], column: str) -> bool:
 
 
 def _valid(value: Any) -> bool:
+    """Whether a timing may count: yes where nobody knows, as in tables of an older version."""
     return value is None or (value is not False and str(value).lower() != "false")
