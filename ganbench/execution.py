@@ -21,6 +21,7 @@ from ganbench.checkpoint import (
     weights_sha256,
 )
 from ganbench.errors import GanbenchError
+from ganbench.fast import check_took_effect, rehearse_compiled
 from ganbench.files import write_text
 from ganbench.fit import check_batches, check_shapes
 from ganbench.flops import flop_counter
@@ -160,8 +161,12 @@ class Run:
             n = min(_REHEARSED_SAMPLES, len(data))
             few = Data(data.x[:n], None, data.facts)
             self._measure(game, few, extractor, evaluation_latents(self.plan, n))
+            game.objective.compile(False)  # a counter sees no operation of a compiled step
             with flop_counter() as counter:
                 game.play(rule)
+            check_took_effect(self.plan.spec, game.objective.used)
+            if self.plan.spec.compile:
+                rehearse_compiled(self.plan.spec, game, rule)
         return float(counter.get_total_flops() / 1e9)
 
     def _measure(self, *args: Any) -> Evaluated | None:

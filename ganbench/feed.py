@@ -36,6 +36,7 @@ class Feed:
         micro_batch_size: int | None,
         seed: int,
         device: torch.device,
+        channels_last: bool = False,
     ) -> None:
         n = len(data)
         if batch_size != "full" and batch_size > n:
@@ -47,7 +48,9 @@ class Feed:
         self.batch_size: int = n if batch_size == "full" else batch_size
         default = min(self.batch_size, _FULL_MICRO_BATCH) if self.full else self.batch_size
         self.micro_batch_size = min(micro_batch_size or default, self.batch_size)
-        self._x = data.x.to(device)
+        # Laid out once: a batch picked from it keeps the layout.
+        layout = torch.channels_last if channels_last and data.is_images else None
+        self._x = data.x.to(device, memory_format=layout or torch.preserve_format)
         self._seed = seed
         self._device = device
         self._epoch = -1

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
+from ganbench.fast import fast_path, placed
 from ganbench.feed import Feed
 from ganbench.loss_sum import combine
 from ganbench.objective import Objective
@@ -42,11 +43,12 @@ class Game:
         precision: str = "fp32",
         ema_halflife_kimg: float = 0.0,
         schedules: tuple[LRScheduler, ...] = (),
+        fast: Mapping[str, bool] | None = None,
     ) -> None:
         self.generator = generator_
         self.discriminator = discriminator
         self.loss = loss
-        self.objective = Objective(generator_, discriminator, loss, device, precision)
+        self.objective = Objective(generator_, discriminator, loss, device, precision, **fast or {})
         self.feed = feed
         self.z_dim = z_dim
         self.device = device
@@ -121,6 +123,7 @@ class Game:
     def play(self, rule: Rule) -> Terms:
         """One step by `rule`."""
         terms = rule(self)
+        self.objective.forget()
         for schedule in self._schedules:
             schedule.step()
         if self._ema is not None:
@@ -209,12 +212,15 @@ def _state_of(loss: Loss) -> Any:
 def build_game(
     plan: Any, data: Data, device: torch.device, make: Callable[..., Game] = Game
 ) -> Game:
-    """The game that a plan describes, at step 0. Call it inside `streams.isolated()`."""
+    """The game that a plan describes, at step 0. Call it inside `streams.isolated()`.
+
+    Raises `UsageError` for settings of the fast path that do not fit the parts.
+    """
     spec = plan.spec
     with isolated(seed_of(spec.seed, "init_g")):
-        g = plan.generator.create(spec.z_dim, data.shape).to(device).train()
+        g = placed(plan.generator.create(spec.z_dim, data.shape), spec, device)
     with isolated(seed_of(spec.seed, "init_d")):
-        d = plan.discriminator.create(data.shape).to(device).train()
+        d = placed(plan.discriminator.create(data.shape), spec, device)
     loss = combine([(part.name, part.create()) for part in plan.loss])
     fp16 = spec.precision == "fp16"
     players = (
@@ -225,11 +231,12 @@ def build_game(
     return make(
         *players,
         loss,
-        Feed(data, spec.batch_size, spec.micro_batch_size, spec.seed, device),
+        Feed(data, spec.batch_size, spec.micro_batch_size, spec.seed, device, spec.channels_last),
         z_dim=spec.z_dim,
         seed=spec.seed,
         device=device,
         precision=spec.precision,
         ema_halflife_kimg=spec.ema_halflife_kimg,
         schedules=tuple(one for one in schedules if one is not None),
+        fast=fast_path(spec, d, data.shape, device),
     )

@@ -7,38 +7,26 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ganbench.compiling import compiled
 from ganbench.errors import IncompatibleParts
 from ganbench.player import Player
 from ganbench.protocols import Loss, Scorer, Terms
+from ganbench.scorers import JointScorer, ScorerOf, at_least_float32
 
-__all__ = ["Objective", "ScorerOf", "at_least_float32", "total_of"]
+__all__ = ["Objective", "total_of"]
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """Low-precision values as float32, so that losses are exact at any precision of the nets."""
-    return x.float() if x.element_size() < 4 else x
-
-
-class ScorerOf:
-    """D as losses see it: float32 logits, and the module behind them."""
-
-    __slots__ = ("module",)
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return at_least_float32(self.module(x))
 
 
 class Objective:
     """The players' losses as functions of (x_real, z). Each method adds gradients, times `share`.
 
-    The batch's share is 1 unless gradients are accumulated over micro-batches.
+    The batch's share is 1 unless gradients are accumulated over micro-batches. With `share_latents`
+    a G that has not moved since D's last update in this step is not run again: its own update
+    takes D's fakes. With `joint_batch` D scores reals and fakes in one batch. `used` names the
+    two options that took effect so far.
     """
 
     def __init__(
@@ -48,6 +36,10 @@ class Objective:
         loss: Loss,
         device: torch.device,
         precision: str,
+        *,
+        share_latents: bool = False,
+        joint_batch: bool = False,
+        compile_: bool = False,
     ) -> None:
         self.generator = generator
         self.discriminator = discriminator
@@ -56,14 +48,32 @@ class Objective:
         self._device = device
         self._autocast_dtype = _AUTOCAST.get(precision)
         self._players_penalty = getattr(loss, "players_penalty", None)
+        self.used: set[str] = set()
+        self._share_latents = share_latents
+        self._joint_batch = joint_batch
+        self._shared: tuple[int, Tensor] | None = None
+        self.compile(compile_)
+
+    def compile(self, on: bool) -> None:
+        """Run G and both losses through torch.compile from now on, or as they are."""
+        wrap = compiled if on else _as_it_is
+        self._make = wrap(self._fake)
+        self._d_total = wrap(self._d_terms)
+        self._g_total = wrap(self._g_terms)
+
+    def forget(self) -> None:
+        """A step is over: nothing of it is shared with the next."""
+        self._shared = None
 
     def d(self, x_real: Tensor, z: Tensor, share: float) -> Terms:
         """∇_D of D's loss. G is not differentiated."""
         if self._players_penalty is not None:
             return self._penalised(x_real, z, share, d=True)
-        with self._autocast(), torch.no_grad():
+        with torch.set_grad_enabled(self._share_latents):
             x_fake = self.fake(z)
-        return self._descend_d(x_real, x_fake, share)
+        if self._share_latents:
+            self._shared = (self.generator.moves, x_fake)
+        return self._descend_d(x_real, x_fake.detach(), share)
 
     def g(
         self,
@@ -75,7 +85,8 @@ class Objective:
         """∇_G of G's loss against D as it is, or against the scorer `against(x_real, x_fake)`."""
         if self._players_penalty is not None and against is None:
             return self._penalised(x_real, z, share, g=True)
-        with self._autocast():
+        x_fake = self._take_shared(len(z))
+        if x_fake is None:
             x_fake = self.fake(z)
         return self._descend_g(x_real, x_fake, share, against)
 
@@ -83,8 +94,7 @@ class Objective:
         """Both gradients at the same point, on the same fakes."""
         if self._players_penalty is not None:
             return self._penalised(x_real, z, share, d=True, g=True)
-        with self._autocast():
-            x_fake = self.fake(z)
+        x_fake = self.fake(z)
         d_terms = self._descend_d(x_real, x_fake.detach(), share)
         return {**d_terms, **self._descend_g(x_real, x_fake, share)}
 
@@ -97,12 +107,37 @@ class Objective:
         return {**_named("d", d_terms), **_named("g", g_terms)}
 
     def fake(self, z: Tensor) -> Tensor:
-        return at_least_float32(self.generator.module(z))
+        return self._make(z)  # type: ignore[no-any-return]
+
+    def _fake(self, z: Tensor) -> Tensor:
+        with self._autocast():
+            return at_least_float32(self.generator.module(z))
+
+    def _d_terms(self, score: Scorer, x_real: Tensor, x_fake: Tensor) -> tuple[Tensor, Terms]:
+        with self._autocast():
+            terms = self.loss.d_loss(score, x_real, x_fake)
+            return total_of(terms, "discriminator"), terms
+
+    def _g_terms(self, score: Scorer, x_real: Tensor, x_fake: Tensor) -> tuple[Tensor, Terms]:
+        with self._autocast():
+            terms = self.loss.g_loss(score, x_real, x_fake)
+            return total_of(terms, "generator"), terms
+
+    def _take_shared(self, n: int) -> Tensor | None:
+        """The n fakes of D's last update, if G is where it was then. Their graph serves once."""
+        shared, self._shared = self._shared, None
+        if shared is None or shared[0] != self.generator.moves or len(shared[1]) != n:
+            return None
+        self.used.add("share_latents")
+        return shared[1]
 
     def _descend_d(self, x_real: Tensor, x_fake: Tensor, share: float) -> Terms:
-        with self._autocast():
-            terms = self.loss.d_loss(self.score, x_real, x_fake)
-            total = total_of(terms, "discriminator")
+        score = self.score
+        if self._joint_batch:
+            score = JointScorer(self.discriminator.module, x_real, x_fake)
+        total, terms = self._d_total(score, x_real, x_fake)
+        if isinstance(score, JointScorer) and score.used:
+            self.used.add("joint_batch")
         self.discriminator.backward(_scaled(total, share))
         return _named("d", terms)
 
@@ -113,12 +148,14 @@ class Objective:
         share: float,
         against: Callable[[Tensor, Tensor], Scorer] | None = None,
     ) -> Terms:
-        with self._autocast():
-            score = self.score if against is None else against(x_real, x_fake)
-        with self.discriminator.frozen():
+        evaluate = self._g_total
+        score = self.score
+        if against is not None:  # another D each time: nothing to compile once
+            evaluate = self._g_terms
             with self._autocast():
-                terms = self.loss.g_loss(score, x_real, x_fake)
-                total = total_of(terms, "generator")
+                score = against(x_real, x_fake)
+        with self.discriminator.frozen():
+            total, terms = evaluate(score, x_real, x_fake)
             self.generator.backward(_scaled(total, share))
         return _named("g", terms)
 
@@ -157,6 +194,10 @@ class Objective:
         if self._autocast_dtype is None:
             return nullcontext()
         return torch.autocast(self._device.type, self._autocast_dtype)
+
+
+def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
 
 
 def _scaled(total: Tensor, share: float) -> Tensor:

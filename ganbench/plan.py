@@ -16,7 +16,7 @@ from ganbench.files import sha256_of_file
 from ganbench.grammar import Component, format_component, parse_component, parse_sum
 from ganbench.launch import settled_ranks
 from ganbench.registry import Registered, Registry
-from ganbench.spec import RunSpec
+from ganbench.spec import FAST_PATH, RunSpec
 
 __all__ = ["Part", "Plan", "make_part", "make_plan"]
 
@@ -28,7 +28,7 @@ _NOT_HASHED = {"data_root", "extractor_weights", "checkpoint_every", "device"}
 
 # Settings that came later, with the value that leaves a run as it was: while they have it they are
 # not hashed, so that earlier runs keep their names.
-_OFF: dict[str, Any] = {"eval_every": 0, "ranks": 1, "sync_batch_norm": False}
+_OFF: dict[str, Any] = {"eval_every": 0, "ranks": 1, "sync_batch_norm": False, **FAST_PATH}
 
 
 @dataclass(frozen=True)

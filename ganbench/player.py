@@ -29,6 +29,7 @@ class Player:
         self.optimizer = optimizer
         self.parameters = [p for p in module.parameters() if p.requires_grad]
         self.last_loss = torch.zeros(())
+        self.moves = 0  # how often the parameters were set: by updates, or by `move_to`
         device = self.parameters[0].device.type if self.parameters else "cpu"
         self.scaler = torch.amp.GradScaler(device) if fp16 else None
         self._after_update = after_update
@@ -49,6 +50,7 @@ class Player:
 
     def update(self) -> None:
         """One optimizer step on the gradients at hand, which are then dropped."""
+        self.moves += 1
         if self.scaler:
             self.scaler.step(self.optimizer)
             self.scaler.update()
@@ -71,6 +73,7 @@ class Player:
     @torch.no_grad()
     def move_to(self, position: Sequence[Tensor]) -> None:
         """Set the parameters, leaving their gradients and the optimizer's state as they are."""
+        self.moves += 1
         for parameter, value in zip(self.parameters, position, strict=True):
             parameter.copy_(value)
 
@@ -100,7 +103,7 @@ class Player:
     def set_gradient(self, gradient: Sequence[Tensor]) -> None:
         """Replace the gradients at hand by copies of these."""
         for parameter, value in zip(self.parameters, gradient, strict=True):
-            parameter.grad = value.clone()
+            parameter.grad = torch.empty_like(parameter).copy_(value)  # laid out as the parameter
 
     @contextmanager
     def frozen(self) -> Iterator[None]:

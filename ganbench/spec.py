@@ -20,7 +20,10 @@ from pydantic import (
 from ganbench.errors import UsageError, nearest
 from ganbench.grammar import format_component, format_sum, parse_component, parse_sum, split_list
 
-__all__ = ["Precision", "RunSpec"]
+__all__ = ["FAST_PATH", "Precision", "RunSpec"]
+
+# Settings that make a step faster and change its bits, so that all are off unless asked for.
+FAST_PATH = dict.fromkeys(("share_latents", "joint_batch", "channels_last", "compile"), False)
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
@@ -77,6 +80,12 @@ class RunSpec(BaseModel):
     sync_batch_norm: bool = Field(
         False, description="several ranks: normalise by the statistics of the whole batch"
     )
+    share_latents: bool = Field(
+        False, description="G's update takes the fakes of D's last one, run once for both"
+    )
+    joint_batch: bool = Field(False, description="D scores real and fake examples in one batch")
+    channels_last: bool = Field(False, description="images and weights laid out channels last")
+    compile: bool = Field(False, description="each player's loss through torch.compile")
     metrics: tuple[ComponentText, ...] = Field(
         ("fid", "kid", "precision-recall"), description="metrics, or none"
     )

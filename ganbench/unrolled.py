@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from ganbench.errors import IncompatibleParts
 from ganbench.game import Game
-from ganbench.objective import ScorerOf, total_of
+from ganbench.objective import total_of
 from ganbench.player import Player
 from ganbench.protocols import Loss, Rule, Scorer, Terms
+from ganbench.scorers import ScorerOf
 
 __all__ = ["unrolled"]
 

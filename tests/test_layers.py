@@ -28,7 +28,7 @@ LAYERS = [
     # 3: the game, its rules, timing, state, and what is read off it
     {"game", "player", "objective", "loss_sum", "feed", "rules", "unrolled", "training"}
     | {"clock", "checkpoint", "samples", "evaluation", "throughput", "measure", "fit"}
-    | {"distributed"},
+    | {"distributed", "scorers", "compiling", "fast"},
     # 4: one run, in one process or in several
     {"execution", "together", "profiling"},
     # 5: files, tables, statistics, gates

@@ -8,7 +8,7 @@ from oracles import named, total
 from torch import nn
 
 from ganbench.errors import IncompatibleParts
-from ganbench.objective import ScorerOf
+from ganbench.scorers import ScorerOf
 
 
 class Half(nn.Module):

@@ -23,7 +23,7 @@ from oracles import (
 from torch import nn
 
 from ganbench.errors import IncompatibleParts, UsageError
-from ganbench.objective import ScorerOf
+from ganbench.scorers import ScorerOf
 
 # The penalty of D(x) = w·x as a function of ‖w‖.
 LINEAR = {

@@ -69,6 +69,7 @@ def identity(registry, **settings) -> str:
         {"checkpoint_every": 7},
         {"metrics": ["fid", "kid", "precision-recall"]},
         {"device": "cpu"},
+        {"share_latents": False, "joint_batch": False, "channels_last": False, "compile": False},
     ],
 )
 def test_spelling_a_default_out_does_not_change_the_run(registry, same):
@@ -90,6 +91,10 @@ def test_spelling_a_default_out_does_not_change_the_run(registry, same):
         {"schedule": "linear"},
         {"data": "ring8"},
         {"loss": "nonsat+l1"},
+        {"share_latents": True},
+        {"joint_batch": True},
+        {"channels_last": True},
+        {"compile": True},
     ],
 )
 def test_whatever_can_change_the_result_changes_the_run(registry, other):

@@ -70,7 +70,13 @@ _NUMBERS = {
     *("steps", "batch_size", "micro_batch_size", "n_dis", "z_dim", "ema_halflife_kimg", "seed"),
     *("n_samples", "eval_every", "threads", "ranks", "checkpoint_every"),
 }
-_SWITCHES = {"sync_batch_norm": ("With torchrun: statistics of the whole batch.", MACHINE)}
+_SWITCHES = {
+    "share_latents": ("One run of G for both players' updates.", MACHINE),
+    "joint_batch": ("D scores reals and fakes in one batch.", MACHINE),
+    "channels_last": ("Images and weights laid out channels last.", MACHINE),
+    "compile": ("G and both losses through torch.compile.", MACHINE),
+    "sync_batch_norm": ("With torchrun: statistics of the whole batch.", MACHINE),
+}
 _FROM_ELSEWHERE: dict[str, Any] = {
     "config": Annotated[
         str | None,
