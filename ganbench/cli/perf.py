@@ -62,6 +62,9 @@ def perf(
     max_time: Annotated[
         float, flag("--max-time", "Decide within so many seconds. Default: 180.", "What fails", "S")
     ] = 180.0,
+    min_restarts: Annotated[
+        int, flag("--min-restarts", "Go on to N however clear it is.", "What fails", "N")
+    ] = 0,
     save: Annotated[
         Path | None,
         flag("--save", "Add the chunk timings to this file of JSON lines.", OUTPUT, "FILE"),
@@ -97,7 +100,7 @@ def perf(
         {"python": base_python, "path": base_path, "ref": base_ref},
         {"python": head_python, "path": head_path, "ref": head_ref},
         (fail_above, thresholds),
-        max_time,
+        (max_time, min_restarts),
         save,
         Outputs(as_json, markdown, junit, github_benchmark, annotations),
         quiet,

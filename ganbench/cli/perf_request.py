@@ -26,7 +26,7 @@ def execute_perf(
     base: Mapping[str, Any],
     head: Mapping[str, Any],
     limits: tuple[str | None, Path | None],
-    max_time_s: float,
+    extent: tuple[float, int],
     save: Path | None,
     outputs: Outputs,
     quiet: bool,
@@ -37,6 +37,7 @@ def execute_perf(
     from ganbench.perf.measure import Measurement, measure
     from ganbench.perf.sampling import Design
 
+    max_time_s, min_restarts = extent
     thresholds = thresholds_of(*limits)
     thresholds.check_metrics(METRICS)
     if not max_time_s > 0:
@@ -62,6 +63,7 @@ def execute_perf(
             thresholds.over(DEFAULTS),
             max_time_s,
             Design(threads=threads),
+            min_restarts=min_restarts,
         )
         progress = _silent if quiet else _Progress(max_time_s)
         try:

@@ -40,6 +40,7 @@ class Measurement:
     max_time_s: float = 180.0
     design: Design = field(default_factory=Design)
     servers_per_side: int = 3
+    min_restarts: int = 0  # go on to so many, however clear it is: to record evidence
     seed: int | None = None
 
     def thresholds_of(self, case: str) -> dict[str, float]:
@@ -119,7 +120,9 @@ def _draw(
             rows = judge(evidence, wanted.thresholds_of, look)
         progress(n, elapsed_s, rows)
         gated = [row for row in rows if row.gated]
-        if looked_at == n and all(row.verdict != "inconclusive" for row in gated):
+        if looked_at == n >= wanted.min_restarts and all(
+            row.verdict != "inconclusive" for row in gated
+        ):
             return rows, []
         if elapsed_s > wanted.max_time_s:
             break
