@@ -25,15 +25,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from perf_replay import replay_all
 from perf_summary import write_summary
-from planted import PLANTS, Plant, extra_work, plant
+from planted import EXTRA, PLANTS, Plant, extra_work, plant
 
 COLUMNS = ("kind", "run", "load", "verdict", "named", "exit_code", "elapsed_s", "n", "worsening",
            "low", "high", "twin_low", "twin_high")  # fmt: skip
@@ -159,10 +161,14 @@ def _rounded(value: Any) -> Any:
     return round(value, 5) if isinstance(value, float) else value
 
 
-def calibrate(folder: Folder, options: argparse.Namespace) -> None:
-    """Find how many examples D must score for 1, 3 and 5 % of a step, interleaved in one process.
+def _compiled(code: str) -> CodeType:
+    return compile(textwrap.dedent(code), "extra", "exec")
 
-    The seconds a step takes are a line in the number of examples, fitted to medians of CPU time.
+
+def calibrate(folder: Folder, options: argparse.Namespace) -> None:
+    """Find how many rows of extra work take 1, 3 and 5 % of a step, interleaved in one process.
+
+    The seconds a step takes are a line in the number of rows, fitted to medians of CPU time.
     """
     import numpy as np
     import torch
@@ -178,18 +184,18 @@ def calibrate(folder: Folder, options: argparse.Namespace) -> None:
     plan = make_plan(spec, default_registry())
     with isolated():
         game = build_game(plan, plan.data.create(None), torch.device("cpu"))
-        rule, d = plan.rule.create(), game.discriminator.module
-        amounts, times = [0, 8, 16, 32, 64, 96], {}
+        rule = plan.rule.create()
+        amounts: list[int] = [0, 128, 256, 512, 1024, 2048]
+        extra = {rows: _compiled(EXTRA.format(rows=rows)) for rows in amounts}
+        times: dict[int, list[float]] = {rows: [] for rows in amounts}
         for _ in range(options.times or 200):
             for rows in random.sample(amounts, len(amounts)):
                 begun = time.process_time()
-                if rows:
-                    with torch.no_grad():
-                        d(game.feed._x[:rows].float())
+                exec(extra[rows], {"torch": torch, "self": game})
                 game.play(rule)
-                times.setdefault(rows, []).append(time.process_time() - begun)
+                times[rows].append(time.process_time() - begun)
     seconds = [float(np.median(times[rows])) for rows in amounts]
-    slope, fixed = np.polyfit(amounts[1:], np.subtract(seconds[1:], seconds[0]), 1)
+    slope, fixed = np.polyfit(amounts, np.subtract(seconds, seconds[0]), 1)
     rows = {p: max(1, round((p / 100 * seconds[0] - fixed) / slope)) for p in (1, 3, 5)}
     content = {"step_s": seconds[0], "fixed_s": fixed, "s_per_row": slope, "rows": rows,
                "medians_s": dict(zip(amounts, seconds, strict=True))}  # fmt: skip

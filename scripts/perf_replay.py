@@ -21,7 +21,7 @@ from ganbench.perf.decision import ALPHA, DEFAULTS, decide
 from ganbench.perf.evidence import ARMS, Restart, read_restarts
 from ganbench.perf.intervals import Interval, alpha_of_look, centre_interval, looks
 
-__all__ = ["replay_all", "replay_once"]
+__all__ = ["QUESTIONS", "recorded_runs", "replay_all", "replay_once"]
 
 _MAX_TIME_S = 180.0
 _GATED = 2  # throughput and peak_memory share ALPHA, as in a run
@@ -54,13 +54,19 @@ def load_run(restarts: Sequence[Restart]) -> Run:
     return Run(np.array(logs), float(np.mean([one.elapsed_s for one in restarts])))
 
 
+def recorded_runs(root: Path, kinds: Sequence[str]) -> list[Run]:
+    """Every run of these kinds whose evidence is kept."""
+    files = [sorted((root / "evidence").glob(f"{kind}-*.jsonl.gz")) for kind in kinds]
+    return [load_run(list(read_restarts(file))) for some in files for file in some]
+
+
 def draw(run: Run, n: int, rng: np.random.Generator) -> tuple[list[float], list[float]]:
     """n restarts: log-ratios of head and of the twin, as `Restart.log_ratio` has them."""
     restarts, blocks, _ = run.logs.shape
     chosen = rng.integers(restarts, size=n)
     logs = run.logs[chosen[:, None], rng.integers(blocks, size=(n, blocks))]
     base, head, twin = (logs[..., i] for i in range(len(ARMS)))
-    change = np.median(head - (base + twin) / 2, axis=1)
+    change = np.median(head - base, axis=1)
     return change.tolist(), np.median(twin - base, axis=1).tolist()
 
 

@@ -50,14 +50,12 @@ class Restart:
     def log_ratio(self, clock: Clock, *, twin: bool = False) -> float:
         """log of head's time over base's, or with `twin` of base's second worker over its first.
 
-        The median over blocks. Base's time is the geometric mean of its two workers', so that
-        head's comparison and the twin's share no error.
+        The median over blocks. One worker against one: between equal codes, exchanging the two
+        changes nothing but the sign, so the law is symmetric however skewed the noise is.
         """
-        per_block = []
-        for times in self._times(clock):
-            base, other = np.log(times["base"]), np.log(times["twin"])
-            per_block.append(other - base if twin else np.log(times["head"]) - (base + other) / 2)
-        return float(np.median(per_block))
+        other: Arm = "twin" if twin else "head"
+        ratios = [np.log(times[other] / times["base"]) for times in self._times(clock)]
+        return float(np.median(ratios))
 
     def _times(self, clock: Clock) -> Iterator[dict[Arm, float]]:
         blocks: dict[int, dict[Arm, float]] = {}
@@ -68,8 +66,8 @@ class Restart:
 
     def log_memory_ratio(self, *, twin: bool = False) -> float:
         """log of head's peak memory over base's, or of the twin's."""
-        base, head, other = (np.log(self.peak_memory[arm]) for arm in ARMS)
-        return float(other - base if twin else head - (base + other) / 2)
+        other: Arm = "twin" if twin else "head"
+        return float(np.log(self.peak_memory[other] / self.peak_memory["base"]))
 
     def seconds_per_step(self, arm: Arm, clock: Clock) -> float:
         """The median over the arm's chunks."""
