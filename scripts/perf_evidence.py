@@ -168,7 +168,7 @@ def _compiled(code: str) -> CodeType:
 def calibrate(folder: Folder, options: argparse.Namespace) -> None:
     """Find how many rows of extra work take 1, 3 and 5 % of a step, interleaved in one process.
 
-    The seconds a step takes are a line in the number of rows, fitted to medians of CPU time.
+    Between the amounts that are timed, the medians of CPU time are joined by lines.
     """
     import numpy as np
     import torch
@@ -185,7 +185,7 @@ def calibrate(folder: Folder, options: argparse.Namespace) -> None:
     with isolated():
         game = build_game(plan, plan.data.create(None), torch.device("cpu"))
         rule = plan.rule.create()
-        amounts: list[int] = [0, 128, 256, 512, 1024, 2048]
+        amounts: list[int] = [0, 256, 512, 1024, 1536, 2048]
         extra = {rows: _compiled(EXTRA.format(rows=rows)) for rows in amounts}
         times: dict[int, list[float]] = {rows: [] for rows in amounts}
         for _ in range(options.times or 200):
@@ -195,10 +195,10 @@ def calibrate(folder: Folder, options: argparse.Namespace) -> None:
                 game.play(rule)
                 times[rows].append(time.process_time() - begun)
     seconds = [float(np.median(times[rows])) for rows in amounts]
-    slope, fixed = np.polyfit(amounts, np.subtract(seconds, seconds[0]), 1)
-    rows = {p: max(1, round((p / 100 * seconds[0] - fixed) / slope)) for p in (1, 3, 5)}
-    content = {"step_s": seconds[0], "fixed_s": fixed, "s_per_row": slope, "rows": rows,
-               "medians_s": dict(zip(amounts, seconds, strict=True))}  # fmt: skip
+    more = np.maximum.accumulate(np.subtract(seconds, seconds[0]))
+    rows = {p: round(float(np.interp(p / 100 * seconds[0], more, amounts))) for p in (1, 3, 5)}
+    medians_s = dict(zip(amounts, seconds, strict=True))
+    content = {"step_s": seconds[0], "rows": rows, "medians_s": medians_s}
     folder.amounts.write_text(json.dumps(content, indent=2) + "\n")
     print(json.dumps(content, indent=2))
 
