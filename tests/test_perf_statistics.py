@@ -89,6 +89,11 @@ def test_a_difference_of_base_from_itself_is_called_the_machines_noise():
     assert judged.reason == f"{TOO_NOISY}: base differs from itself by 0.1 % to 0.6 %"
 
 
+def test_too_few_restarts_for_an_interval_are_said_to_be_too_few():
+    nothing = Interval(0.0, -math.inf, math.inf)
+    assert "too few restarts" in decide(nothing, nothing, 0.02).reason
+
+
 def restart(times: dict[str, list[float]], peaks: dict[str, int] | None = None) -> Restart:
     """One block a list entry; two chunks of one step an arm and block, of half the time each."""
     chunks = tuple(

@@ -50,7 +50,7 @@ def installation_of(
         with _checked_out(repository, ref, f"--{side}-ref") as (commit, folder):
             own = python is None and environment_key(folder) != environment_key(repository)
             if own:
-                program = _environment(folder, program)
+                program = _environment(side, folder, program)
             yield Installation(side, program, (_import_root(folder),), f"{ref} ({commit})")
     elif tree and python is None:
         repository = _repository()
@@ -112,7 +112,7 @@ def _import_root(folder: Path) -> Path:
     return folder / "src" if (folder / "src").is_dir() else folder
 
 
-def _environment(folder: Path, python: Path) -> Path:
+def _environment(side: str, folder: Path, python: Path) -> Path:
     """The Python of a virtual environment with what the checkout needs, made if it is not there.
 
     It sees the packages of `python` behind its own, so pip installs only what the checkout wants
@@ -126,7 +126,7 @@ def _environment(folder: Path, python: Path) -> Path:
     if complete.exists():
         return program
     shutil.rmtree(home, ignore_errors=True)
-    print(f"installing what base needs into {home}", file=sys.stderr)
+    print(f"installing what {side} needs into {home}", file=sys.stderr)
     _run([str(python), "-m", "venv", "--without-pip", str(home)])
     shared = _output([str(python), "-c", "import sys; print('\\n'.join(sys.path[1:]))"])
     own = _output([str(program), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])
@@ -142,7 +142,7 @@ def _run(command: list[str]) -> None:
         done = subprocess.run(command, capture_output=True, text=True, env=_clean())
         if done.returncode:
             raise GanbenchError(
-                f"base's environment can't be made: {' '.join(command)}\n{done.stderr.strip()}"
+                f"the environment can't be made: {' '.join(command)}\n{done.stderr.strip()}"
             )
 
 

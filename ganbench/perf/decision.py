@@ -35,6 +35,8 @@ def decide(change: Interval, twin: Interval, threshold: float) -> Judged:
     itself, as its second worker (the twin) shows. ok: head's upper bound and the twin's interval
     are within the threshold. Nothing is decided while the twin seems to differ from base.
     """
+    if math.isinf(change.low) or math.isinf(twin.low):
+        return Judged("inconclusive", "too few restarts for an interval: raise --max-time")
     noise = max(abs(twin.low), abs(twin.high))
     if twin.low > 0 or twin.high < 0:
         return Judged("inconclusive", f"{TOO_NOISY}: base differs from itself by {_range(twin)}")
