@@ -17,6 +17,7 @@ from ganbench.cli.plugin_commands import PluginCommands, local_plugins_option
 from ganbench.cli.plugins import plugins_app
 from ganbench.cli.plugins_new import new
 from ganbench.cli.profile import profile
+from ganbench.cli.rank import rank
 from ganbench.cli.run import run
 from ganbench.cli.sweep import sweep
 from ganbench.cli.table import table
@@ -36,6 +37,7 @@ app.command()(run)
 app.command()(sweep)
 app.command()(table)
 app.command()(profile)
+app.command()(rank)
 app.command()(card)
 app.command()(compare)
 app.command()(perf)
