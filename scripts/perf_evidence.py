@@ -1,5 +1,6 @@
 """Error rates of `ganbench perf` on this machine, measured. What it takes is kept as data.
 
+    python scripts/perf_evidence.py all              what follows, in turns; about 80 minutes
     python scripts/perf_evidence.py calibrate        how much extra work is 1, 3, 5 % of a step
     python scripts/perf_evidence.py aa               40 runs of the same code, half under load
     python scripts/perf_evidence.py power            20 runs against a planted 5 %, half under load
@@ -221,18 +222,33 @@ def planted(folder: Folder, options: argparse.Namespace) -> None:
 
 def record(folder: Folder, options: argparse.Namespace) -> None:
     """Runs that go on to 40 restarts however clear it is; half of them under load."""
-    for run in range(options.runs or 4):
+    for run in range(options.runs or 2):
         for percent in (0, 5, 3, 1):
             one = extra_work(folder.rows_for(percent)) if percent else NOTHING
             never = ("--min-restarts", "40", "--max-time", "150")
             perf_run(folder, f"long{percent}", run, one, loaded=run % 2 == 1, arguments=never)
 
 
+def everything(folder: Folder, options: argparse.Namespace) -> None:
+    """All of it, in an order that leaves something of each if it is cut short."""
+    if not folder.amounts.exists():
+        calibrate(folder, options)
+    planted(folder, options)
+    record(folder, options)
+    for n in range(1, 41):
+        options.runs = n
+        aa(folder, options)
+        options.runs = (n + 1) // 2
+        power(folder, options)
+    replay_all(folder.root, options.times or 2000)
+    write_summary(folder.root, options.doc)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    steps = {"calibrate": calibrate, "aa": aa, "power": power, "planted": planted,
+    steps = {"all": everything, "calibrate": calibrate, "aa": aa, "power": power, "planted": planted,
              "record": record, "replay": lambda folder, o: replay_all(folder.root, o.times or 2000),
              "summary": lambda folder, o: write_summary(folder.root, o.doc)}  # fmt: skip
     parser.add_argument("step", choices=steps)

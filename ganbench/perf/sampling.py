@@ -21,7 +21,7 @@ class Design:
 
     blocks: int = 4
     chunk_s: float = 0.05
-    warmup_steps: int = 8
+    warmup_steps: int = 5
     threads: int = 1
 
 
