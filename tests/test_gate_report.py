@@ -250,7 +250,9 @@ def test_the_worst_regression_is_annotated_first():
 
 
 def test_github_action_benchmark_gets_smaller_is_better_for_every_figure():
-    made = report(row(), OK, row(metric="recall", head=0.75), row(metric="density"), REPORTED)
+    made = report(
+        row(), OK, row(metric="recall", head=0.75), row(metric="density"), REPORTED, row(metric="?")
+    )
     entries = json.loads(to_github_benchmark(made))
     assert all({"name", "unit", "value"} <= entry.keys() for entry in entries)
     values = {entry["name"]: entry["value"] for entry in entries}

@@ -33,7 +33,7 @@ def to_github_benchmark(report: Report) -> str:
     """The head's figures for github-action-benchmark with `tool: customSmallerIsBetter`.
 
     That action takes one direction a file, so a figure of which more is better is turned round: a
-    throughput into the time of an image, a share into what it lacks of 1. Others are left out.
+    throughput into the time of an image, a share into what it lacks of 1. Others, and figures whose direction nobody declared, are left out.
     """
     return json.dumps([entry for row in report.rows for entry in _entry(row)], indent=2) + "\n"
 
@@ -46,12 +46,14 @@ def _entry(row: Row) -> list[dict[str, object]]:
         name, value, unit = "time of an image", 1000 / value if value else math.inf, "ms"
     elif row.metric in SHARES:
         name, value, unit = f"1 - {row.metric}", 1 - value, ""
-    elif better(row.metric) == "higher" or not math.isfinite(value):
+    elif better(row.metric) != "lower":
         return []
     extra = f"base: {words.number(row.base, row.unit)}\nworse by {words.change(row)}"
     entry: dict[str, object] = {"name": f"{row.case} / {name}", "unit": unit, "value": value}
     if math.isfinite(row.low) and math.isfinite(row.high):
         entry["range"] = f"± {100 * (row.high - row.low) / 2:.2g} %"
+    if not math.isfinite(value):
+        return []
     return [{**entry, "extra": f"{extra}\n{row.reason}"}]
 
 
