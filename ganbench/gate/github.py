@@ -33,7 +33,8 @@ def to_github_benchmark(report: Report) -> str:
     """The head's figures for github-action-benchmark with `tool: customSmallerIsBetter`.
 
     That action takes one direction a file, so a figure of which more is better is turned round: a
-    throughput into the time of an image, a share into what it lacks of 1. Others, and figures whose direction nobody declared, are left out.
+    throughput into the time of an image, a share into what it lacks of 1. Others are left out, as
+    are figures whose direction nobody declared.
     """
     return json.dumps([entry for row in report.rows for entry in _entry(row)], indent=2) + "\n"
 
