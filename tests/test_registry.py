@@ -16,6 +16,7 @@ from fake_packages import fake_package
 from ganbench import registry as registry_module
 from ganbench.discovery import Plugin, Settings, Source, find_sources, use_local_plugins
 from ganbench.errors import UsageError
+from ganbench.hookspecs import KINDS
 from ganbench.plan import make_plan
 from ganbench.plugin_check import check_plugins, clashes
 from ganbench.registry import Registry, default_registry
@@ -280,3 +281,10 @@ def test_help_loads_no_plugin(tmp_path):
     done = ganbench(tmp_path, "-p", "bad.py", "--help")
     assert done.returncode == 0
     assert "loaded" not in done.stdout + done.stderr
+
+
+def test_every_built_in_component_is_summed_up_in_one_sentence(registry):
+    summaries = {
+        f"{kind} {one.name}": one.summary for kind in KINDS for one in registry.components(kind)
+    }
+    assert [name for name, text in summaries.items() if not text.endswith(".")] == []

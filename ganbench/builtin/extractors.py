@@ -54,8 +54,10 @@ def fmnist_cnn_v1(weights: str | None = None) -> nn.Module:
 
 
 def inception_v3_compat(weights: str | None = None) -> nn.Module:
-    """2048 features of Inception-v3 (TensorFlow's weights of 2015-12-05), as torch-fidelity
-    computes them: the extractor of the literature's FID. Grey images are repeated to 3 channels.
+    """2048 features of Inception-v3: the extractor of the literature's FID.
+
+    TensorFlow's weights of 2015-12-05, as torch-fidelity computes them. Grey images are repeated to
+    3 channels.
 
     Without `weights`, torch-fidelity's file is downloaded into torch's hub folder (95 MB, once).
     Raises `UsageError` when that fails, or the file is missing or holds something else.

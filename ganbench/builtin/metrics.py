@@ -22,10 +22,10 @@ _SUBSETS_SEED = 2020  # torch-fidelity's default, so that it draws the same subs
 
 
 def fid() -> Metric:
-    """`fid`: the Fréchet distance of real and generated features. Heusel et al. 2017,
-    arXiv 1706.08500.
+    """`fid`: the Fréchet distance of real and generated features.
 
-    It is the literature's FID with extractor inception-v3-compat only. It falls as n_fake grows.
+    Heusel et al. 2017, arXiv 1706.08500. It is the literature's FID with extractor
+    inception-v3-compat only. It falls as n_fake grows.
     """
 
     def measure(evaluation: Evaluation) -> Mapping[str, float]:
@@ -39,8 +39,9 @@ def fid() -> Metric:
 
 
 def fid_infinity() -> Metric:
-    """`fid_infinity`: what FID would be with endless generated images, the intercept of
-    FID(n) = a + b/n over random subsets. Chong & Forsyth 2020, arXiv 1911.07023.
+    """`fid_infinity`: what FID would be with endless generated images.
+
+    The intercept of FID(n) = a + b/n over random subsets. Chong & Forsyth 2020, arXiv 1911.07023.
 
     It removes the bias of a finite n_fake, not that of a finite n_real. NaN below 20 images.
     """
@@ -60,8 +61,10 @@ def fid_infinity() -> Metric:
 def kid(
     subsets: Annotated[int, Field(ge=1)] = 100, subset_size: Annotated[int, Field(ge=2)] = 1000
 ) -> Metric:
-    """`kid`, `kid_std`: the unbiased squared MMD with kernel (x·y/d + 1)³, mean and standard
-    deviation over random `subsets` of `subset_size` images, or of all where there are fewer.
+    """`kid`, `kid_std`: the unbiased squared MMD of features with kernel (x·y/d + 1)³.
+
+    Mean and standard deviation over random `subsets` of `subset_size` images, or of all where there
+    are fewer.
     Bińkowski et al. 2018, arXiv 1801.01401. Computed by torch-fidelity.
 
     The deviation is between subsets: it is no confidence interval. NaN for one image.
@@ -90,9 +93,10 @@ def kid(
 
 
 def precision_recall(k: Annotated[int, Field(ge=1)] = 3) -> Metric:
-    """`precision`: the share of generated features inside the real ones' neighbourhoods of `k`;
-    `recall`: the share of real features inside the generated ones'. Kynkäänniemi et al. 2019,
-    arXiv 1904.06991.
+    """`precision` and `recall`: who lies in the others' neighbourhoods of `k`.
+
+    precision: the share of generated features inside the real ones' neighbourhoods; recall: the
+    share of real features inside the generated ones'. Kynkäänniemi et al. 2019, arXiv 1904.06991.
 
     Recall sees what FID hardly does: duplicates and missing variety.
     """
@@ -106,9 +110,10 @@ def precision_recall(k: Annotated[int, Field(ge=1)] = 3) -> Metric:
 
 
 def density_coverage(k: Annotated[int, Field(ge=1)] = 5) -> Metric:
-    """`density`: how many real neighbourhoods of `k` a generated feature lies in, over k;
-    `coverage`: the share of real neighbourhoods that any generated feature lies in. Naeem et
-    al. 2020, arXiv 2002.09797.
+    """`density` and `coverage`: how the fakes fill the real neighbourhoods of `k`.
+
+    density: how many of them a generated feature lies in, over k; coverage: the share of them that
+    any generated feature lies in. Naeem et al. 2020, arXiv 2002.09797.
     """
 
     def measure(evaluation: Evaluation) -> Mapping[str, float]:
