@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ganbench import feature_cache
 from ganbench.errors import GanbenchError, IncompatibleParts
-from ganbench.frechet import Moments, moments_of, square_root
+from ganbench.frechet import ROWS_AT_ONCE, Moments, moments_of, square_root
 from ganbench.streams import isolated
 
 __all__ = ["Evaluation", "extract", "generate", "to_uint8"]
@@ -31,6 +31,9 @@ class Evaluation:
     `x_real`. Features are float32 (n, feature_dim), moments float64; both need images and an
     extractor, and raise `IncompatibleParts` otherwise. All tensors are on the CPU. Neither the
     generator's mode nor any global random state is moved.
+
+    `keep_features=False` is for metrics that read moments alone: features are then dropped as soon
+    as the moments have taken them in, 2048 of them for each image of Inception's.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Evaluation:
         data_label: str = "data",
         discriminator: nn.Module | None = None,
         facts: Mapping[str, Any] | None = None,
+        keep_features: bool = True,
     ) -> None:
         self.generator = generator
         self.discriminator = discriminator
@@ -53,6 +57,7 @@ class Evaluation:
         self.device = device
         self.data_label = data_label
         self.facts = facts or {}
+        self._keep_features = keep_features
 
     @property
     def is_images(self) -> bool:
@@ -89,7 +94,9 @@ class Evaluation:
 
     @cached_property
     def moments_fake(self) -> Moments:
-        return moments_of(self.features_fake)
+        if self._keep_features:
+            return moments_of(self.features_fake)
+        return self._moments(self.x_fake)
 
     @property
     def moments_real(self) -> Moments:
@@ -106,12 +113,20 @@ class Evaluation:
         cached = feature_cache.load(key) if key else None
         if cached and cached.keys() == {"mean", "covariance", "root"}:
             return Moments(self.n_real, cached["mean"], cached["covariance"]), cached["root"]
-        moments = moments_of(self.features_real)
+        if self._keep_features:
+            moments = moments_of(self.features_real)
+        else:
+            moments = self._moments(self.x_real)
         root = square_root(moments.covariance)
         if key:
             tensors = {"mean": moments.mean, "covariance": moments.covariance, "root": root}
             feature_cache.save(key, tensors)
         return moments, root
+
+    def _moments(self, images: Tensor) -> Moments:
+        """Without ever holding more features than those of `ROWS_AT_ONCE` images."""
+        pieces = images.split(ROWS_AT_ONCE)
+        return moments_of(extract(self._extractor, piece, self.device) for piece in pieces)
 
     @property
     def _extractor(self) -> nn.Module:

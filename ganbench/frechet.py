@@ -10,10 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Moments", "frechet_distance", "frechet_infinity", "moments_of", "square_root"]
+__all__ = [
+    "ROWS_AT_ONCE",
+    "Moments",
+    "frechet_distance",
+    "frechet_infinity",
+    "moments_of",
+    "square_root",
+]
 
-_ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE = 4096
 _FIT_POINTS = 15
+_BLOCKS = 8
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ def moments_of(features: Tensor | Iterable[Tensor]) -> Moments:
     One feature has covariance 0: a point mass. Raises ValueError for none.
     """
     n, mean, scatter = 0, torch.zeros(0), torch.zeros(0)
-    batches = torch.split(features, _ROWS_AT_ONCE) if isinstance(features, Tensor) else features
+    batches = torch.split(features, ROWS_AT_ONCE) if isinstance(features, Tensor) else features
     for batch in batches:
         x = batch.detach().to("cpu", torch.float64)
         n_new = len(x)
@@ -76,12 +84,23 @@ def frechet_distance(a: Moments, b: Moments, *, root_a: Tensor | None = None) ->
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"features of {len(a.mean)} and of {len(b.mean)} dimensions")
     root = square_root(a.covariance) if root_a is None else root_a
-    product = root @ b.covariance @ root
-    eigenvalues = torch.linalg.eigvalsh((product + product.T) / 2)
+    eigenvalues = torch.linalg.eigvalsh(_lower_triangle(root @ b.covariance, root))
     trace = eigenvalues.clamp(min=0).sqrt().sum()
     gap = (a.mean - b.mean).square().sum()
     distance = gap + a.covariance.trace() + b.covariance.trace() - 2 * trace
     return max(float(distance), 0.0)
+
+
+def _lower_triangle(x: Tensor, y: Tensor) -> Tensor:
+    """x @ y for a symmetric product (d, d), of which eigvalsh reads the lower triangle alone.
+    Of what lies above it, only what shares a block of rows is computed: nearly half is saved."""
+    d = len(x)
+    product = torch.zeros_like(x)
+    rows = math.ceil(d / _BLOCKS)
+    for start in range(0, d, rows):
+        end = start + rows
+        product[start:end, :end] = x[start:end] @ y[:, :end]
+    return product
 
 
 def frechet_infinity(

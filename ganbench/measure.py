@@ -30,6 +30,7 @@ def measure(
     if not plan.metrics:
         return None
     started = time.perf_counter()
+    metrics = [part.create() for part in plan.metrics]
     evaluation = Evaluation(
         game.final_generator,
         data.x,
@@ -39,10 +40,11 @@ def measure(
         data_label=plan.data.name,
         discriminator=game.discriminator.module,
         facts=data.facts,
+        keep_features=not all(getattr(metric, "moments_only", False) for metric in metrics),
     )
     values: dict[str, float] = {}
-    for part in plan.metrics:
-        values |= part.create()(evaluation)
+    for metric in metrics:
+        values |= metric(evaluation)
     return Evaluated(
         extractor=getattr(extractor, "name", None),
         extractor_sha256=getattr(extractor, "sha256", None),

@@ -18,6 +18,11 @@ from ganbench.errors import GanbenchError, IncompatibleParts
 from ganbench.evaluation import Evaluation, to_uint8
 from ganbench.feed import to_float
 from ganbench.frechet import moments_of
+from ganbench.measure import measure
+from ganbench.plan import make_plan
+from ganbench.protocols import Data
+from ganbench.registry import default_registry
+from ganbench.spec import RunSpec
 
 CPU = torch.device("cpu")
 
@@ -232,6 +237,46 @@ def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path, monkeypatch, c
         values = fid()(evaluation(pictures(1200)))
     assert values["fid"] > 0
     assert "not cached" in caplog.text
+
+
+def test_without_features_kept_the_moments_have_the_same_bits_and_no_more_is_held():
+    x_real = pictures(9000)
+    kept, dropped = (
+        Evaluation(
+            generator(),
+            x_real,
+            z=latents(5000),
+            extractor=Brightness(),
+            device=CPU,
+            keep_features=keep,
+        )
+        for keep in (True, False)
+    )
+    assert fid()(dropped) == fid()(kept)
+    for side in ("moments_real", "moments_fake"):
+        a, b = getattr(kept, side), getattr(dropped, side)
+        assert torch.equal(a.mean, b.mean)
+        assert torch.equal(a.covariance, b.covariance)
+    assert "features_fake" in vars(kept)
+    assert not {"features_fake", "features_real"} & vars(dropped).keys()
+
+
+def test_fid_alone_keeps_no_features_and_fid_with_kid_extracts_once(play, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        "ganbench.measure.Evaluation",
+        lambda *args, **kw: made.append(Evaluation(*args, **kw)) or made[-1],
+    )
+    for metrics in (("fid",), ("fid", "kid:subsets=2")):
+        spec = RunSpec(device="cpu", metrics=metrics, generator="mlp:hidden=[8]")
+        plan = make_plan(spec, default_registry())
+        data = plan.data.create(None)
+        few = Data(data.x[:40], None, data.facts)
+        game, _ = play(generator="mlp:hidden=[8]", batch_size=8)
+        extractor = fmnist_cnn_v1()
+        assert measure(plan, game, few, extractor, torch.randn(30, 100))
+    assert "features_fake" not in vars(made[0])
+    assert "features_fake" in vars(made[1])
 
 
 def test_few_images_leave_no_file(cache):

@@ -86,6 +86,26 @@ def test_one_feature_is_a_point_mass_and_none_is_an_error():
         moments_of(torch.empty(0, 2))
 
 
+@pytest.mark.parametrize(
+    ("d", "n"),
+    [
+        (256, 2000),
+        (256, 100),
+        pytest.param(2048, 10_000, marks=pytest.mark.slow),
+        pytest.param(2048, 1_000, marks=pytest.mark.slow),
+    ],
+)
+def test_the_distance_is_torch_fidelitys_for_many_features_and_for_fewer_than_dimensions(d, n):
+    from torch_fidelity.metric_fid import fid_statistics_to_metric
+
+    a, b = moments_of(features(n, d, 0)), moments_of(features(n, d, 1))
+    theirs = [{"mu": one.mean.numpy(), "sigma": one.covariance.numpy()} for one in (a, b)]
+    expected = fid_statistics_to_metric(*theirs, False)["frechet_inception_distance"]
+    assert frechet_distance(a, b, root_a=square_root(a.covariance)) == pytest.approx(
+        expected, rel=1e-6
+    )
+
+
 def test_features_of_different_dimensions_have_no_distance():
     with pytest.raises(ValueError, match="features of 1 and of 2 dimensions"):
         frechet_distance(gaussian([0], [[1]]), gaussian([0, 0], [[1, 0], [0, 1]]))

@@ -35,6 +35,7 @@ def fid() -> Metric:
             )
         }
 
+    measure.moments_only = True  # type: ignore[attr-defined]
     return measure
 
 
