@@ -95,6 +95,13 @@ def test_low_precision_does_not_hide_which_examples_are_generated(play):
     assert "forward D, other inputs" not in found
 
 
+def test_one_batch_of_reals_and_fakes_is_a_part_of_its_own_and_shared_fakes_are_drawn_once(play):
+    found = flops_of(play, joint_batch=True, share_latents=True)
+    assert found["forward D, real and fake at once"] == 2 * D_PASS
+    assert found["forward D, fake"] == D_PASS  # in G's turn
+    assert found["forward G"] == G_PASS
+
+
 @pytest.mark.parametrize("rule", [*ganbench_rules()])
 def test_every_rule_can_be_watched_and_trains_as_if_it_were_not(play, rule):
     positions = []
@@ -167,6 +174,9 @@ def test_only_settings_that_differ_from_the_given_ones_are_tried():
     assert {"batch_size": 64} in tried
     assert not [change for change in tried if "precision" in change]
     assert {"precision": "bf16"} in list(changes(RunSpec(), cpu))
+    assert {"share_latents": True} in list(changes(RunSpec(), cpu))
+    assert {"share_latents": True} not in list(changes(RunSpec(share_latents=True), cpu))
+    assert {"compile": True} not in list(changes(RunSpec(), cpu, seconds=8))
     assert not [
         change for change in changes(RunSpec(batch_size="full"), cpu) if "batch_size" in change
     ]

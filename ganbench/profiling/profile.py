@@ -93,7 +93,7 @@ def profile(
                 game.play(rule)
         except RuntimeError as error:
             raise GanbenchError(f"a step of this run fails: {error}") from error
-        inside = not plan.spec.model_dump().get("compile", False)
+        inside = not plan.spec.compile
         seconds, unwatched_s, cpu_s = _watch_time(game, rule, device, inside)
         gflops = _watch_flops(game, rule, inside)
         device_busy = _trace(game, rule, device, trace, inside)

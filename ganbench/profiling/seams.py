@@ -33,8 +33,8 @@ def watched(game: Game, ledger: Ledger, *, inside: bool = True) -> Iterator[None
     """Inside the body, `ledger` learns which part of a step of `game` is at work; afterwards the
     game is as it was.
 
-    `inside=False` leaves the networks alone, for code that is compiled with them: then D's forward
-    passes belong to the loss terms.
+    `inside=False` leaves the networks and the loss alone, for code that is compiled with them:
+    then D's forward passes and the loss terms belong to the rest.
     """
     examples = _Examples()
     objective, feed = game.objective, game.feed
@@ -52,12 +52,12 @@ def watched(game: Game, ledger: Ledger, *, inside: bool = True) -> Iterator[None
         replace(feed, "indices", count(DATA))
         replace(feed, "micro_batches", functools.partial(_counted_batches, ledger, examples))
         replace(objective, "fake", functools.partial(_counted_fakes, ledger, examples))
-        replace(objective, "loss", functools.partial(_CountedLoss, ledger))
         replace(torch.autograd, "grad", count(BACKWARD_IN_LOSS))
         for player, name in ((game.discriminator, "D"), (game.generator, "G")):
             replace(player, "backward", count(f"backward, {name}"))
             replace(player, "update", count(f"optimizer, {name}"))
         if inside:
+            replace(objective, "loss", functools.partial(_CountedLoss, ledger))
             _count_calls(game.discriminator, ledger, examples.part_of, undo)
             _count_calls(game.generator, ledger, lambda args: FORWARD_G, undo)
         yield

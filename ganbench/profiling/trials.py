@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ import torch
 
 from ganbench import devices
 from ganbench.errors import GanbenchError
+from ganbench.fast import check_took_effect
 from ganbench.plan import Plan, make_plan
 from ganbench.registry import Registry
-from ganbench.spec import RunSpec
+from ganbench.spec import FAST_PATH, RunSpec
 
 __all__ = ["Bench", "Trial", "hint_of", "run_trials"]
 
@@ -22,6 +24,7 @@ _BLOCK_S = 0.12
 _PAIRS = 7
 _FEWEST_PAIRS = 3
 _WORTH_TELLING = 1.03
+_TO_COMPILE_S = 60
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Bench:
         self.game = build(plan)
         self._rule = plan.rule.create()
         self.play(1)  # allocations, choices of kernels
+        check_took_effect(self._spec, self.game.objective.used)
 
     def play(self, steps: int) -> float:
         """Images per second of a block of steps."""
@@ -68,14 +72,19 @@ class Bench:
         devices.set_up(self._device, self._spec.threads, self._spec.precision)
 
 
-def changes(spec: RunSpec, device: torch.device) -> Iterator[dict[str, Any]]:
-    """Settings that may be faster here, the cheapest to try first."""
+def changes(
+    spec: RunSpec, device: torch.device, seconds: float = math.inf
+) -> Iterator[dict[str, Any]]:
+    """Settings that may be faster here; compile, which takes long to try, if there is time."""
     if spec.precision == "fp32":
         yield from [{"precision": "tf32"}] if device.type == "cuda" else []
         yield {"precision": "bf16"}
     cores, threads = devices.usable_cores(), spec.threads or devices.usable_cores()
     if device.type == "cpu" and cores > 1:
         yield {"threads": cores if threads != cores else cores // 2}
+    for name in FAST_PATH:
+        if not getattr(spec, name) and (name != "compile" or seconds >= _TO_COMPILE_S):
+            yield {name: True}
     if spec.batch_size != "full" and spec.micro_batch_size is None:
         yield {"batch_size": 2 * spec.batch_size}
 
@@ -89,7 +98,7 @@ def run_trials(
 ) -> list[Trial]:
     """Try each change for its share of `seconds`. What can't be played is a trial with a reason."""
     given = Bench(plan, device, build)
-    wanted = list(changes(plan.spec, device))
+    wanted = list(changes(plan.spec, device, seconds))
     deadline = time.perf_counter() + seconds
     trials = []
     for i, change in enumerate(wanted):
