@@ -8,7 +8,6 @@ the same networks and data, and nothing else of what a run needs.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,13 +28,19 @@ PlainLoop(plan, plan.data.create(None)).play({steps})
 """
 
 
+# A process of its own between: a child's peak begins at that of the process it was forked from.
+WATCH = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
 def peak_mb(command: list[str]) -> float:
     """Peak resident memory of a process, in MB."""
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    assert child.returncode == 0, command
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    watch = [sys.executable, "-c", WATCH, *command]
+    answer = subprocess.run(watch, check=True, capture_output=True, text=True)
+    return int(answer.stdout) * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
