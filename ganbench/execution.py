@@ -37,11 +37,11 @@ from ganbench.streams import isolated
 from ganbench.throughput import throughput_of
 from ganbench.training import Training, to_csv
 
-__all__ = ["Run", "execute"]
+__all__ = ["WARMUP_STEPS", "Run", "execute"]
 
 log = logging.getLogger("ganbench")
 
-_WARMUP_STEPS = 10
+WARMUP_STEPS = 10
 _REHEARSED_SAMPLES = 16
 
 
@@ -137,7 +137,7 @@ class Run:
         """The GFLOPs of a step, the training where it begins, and the seconds already spent."""
         spec = self.plan.spec
         gflops_per_step = self._rehearse(data, extractor)
-        warmup_steps = min(_WARMUP_STEPS, spec.steps // 10)
+        warmup_steps = min(WARMUP_STEPS, spec.steps // 10)
         rule = self.plan.rule.create()
         training = self._training(self._build(data), rule, spec.steps, warmup_steps)
         return gflops_per_step, training, self._resume(training)

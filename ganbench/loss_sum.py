@@ -25,6 +25,10 @@ class LossSum:
             raise IncompatibleParts("only one penalty of both players' gradients can be added")
         self.players_penalty = penalties[0] if penalties else None
 
+    @property
+    def has_after_d_update(self) -> bool:
+        return bool(self._after_d_update)
+
     def d_loss(self, discriminator: Scorer, x_real: Tensor, x_fake: Tensor) -> Terms:
         discriminator = self._wrapped(discriminator)
         return _merge(

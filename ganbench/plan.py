@@ -28,7 +28,13 @@ _NOT_HASHED = {"data_root", "extractor_weights", "checkpoint_every", "device"}
 
 # Settings that came later, with the value that leaves a run as it was: while they have it they are
 # not hashed, so that earlier runs keep their names.
-_OFF: dict[str, Any] = {"eval_every": 0, "ranks": 1, "sync_batch_norm": False, **FAST_PATH}
+_OFF: dict[str, Any] = {
+    "eval_every": 0,
+    "vectorize": False,
+    "ranks": 1,
+    "sync_batch_norm": False,
+    **FAST_PATH,
+}
 
 
 @dataclass(frozen=True)

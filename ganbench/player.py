@@ -34,7 +34,7 @@ class Player:
         self.scaler = torch.amp.GradScaler(device) if fp16 else None
         self._after_update = after_update
         closure = inspect.signature(optimizer.step).parameters.get("closure")
-        self._needs_closure = closure is not None and closure.default is closure.empty
+        self.reads_loss = closure is not None and closure.default is closure.empty
         # The optimizer's own loop over its groups costs more than a small network's tuned step.
         self._drops_as_usual = type(optimizer).zero_grad is torch.optim.Optimizer.zero_grad
 
@@ -54,7 +54,7 @@ class Player:
         if self.scaler:
             self.scaler.step(self.optimizer)
             self.scaler.update()
-        elif self._needs_closure:
+        elif self.reads_loss:
             self.optimizer.step(lambda: self.last_loss)  # type: ignore[arg-type,return-value]
         else:
             self.optimizer.step()

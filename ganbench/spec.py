@@ -86,6 +86,9 @@ class RunSpec(BaseModel):
     joint_batch: bool = Field(False, description="D scores real and fake examples in one batch")
     channels_last: bool = Field(False, description="images and weights laid out channels last")
     compile: bool = Field(False, description="each player's loss through torch.compile")
+    vectorize: bool = Field(
+        False, description="train several seeds at once, in one process, on stacked networks"
+    )
     metrics: tuple[ComponentText, ...] = Field(
         ("fid", "kid", "precision-recall"), description="metrics, or none"
     )

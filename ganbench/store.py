@@ -27,7 +27,7 @@ from ganbench.plan import Plan
 from ganbench.protocols import Tracker
 from ganbench.record import RunRecord
 
-__all__ = ["Outcome", "load_records", "run_in_store", "status_of"]
+__all__ = ["Outcome", "load_records", "run_in_store", "run_vectorized", "status_of"]
 
 log = logging.getLogger("ganbench")
 
@@ -61,9 +61,41 @@ def run_in_store(
     """
     if plan.spec.ranks not in (None, 1):
         return _run_together(plan, out, force, trackers)
+    if plan.spec.vectorize:
+        return run_vectorized(
+            [plan], out, force=force, trackers=trackers, keep_refusals=keep_refusals
+        )[0]
     from ganbench.execution import execute
 
     return _run(plan, out, force, trackers, execute, keep_refusals)
+
+
+def run_vectorized(
+    plans: Sequence[Plan],
+    out: Path,
+    *,
+    force: bool = False,
+    trackers: Sequence[Tracker] = (),
+    keep_refusals: bool = False,
+) -> list[Outcome]:
+    """As `run_in_store` for plans that differ in their seeds only, which train at once. Those that
+    are finished are found."""
+    from ganbench.many import failing, train_many
+
+    found = {plan.run_id: _load(out / "runs" / plan.run_id) for plan in plans}
+    done = {key for key, one in found.items() if one and one.status in _FINISHED and not force}
+    _check_writable(out)
+    fresh = [plan for plan in plans if plan.run_id not in done]
+    try:
+        executes = train_many(fresh, trackers) if fresh else []
+    except Exception as error:
+        if isinstance(error, UsageError) and not keep_refusals:
+            raise
+        executes = [failing(error)] * len(fresh)
+    execute = {plan.run_id: one for plan, one in zip(fresh, executes, strict=True)}
+    return [
+        _run(plan, out, force, trackers, execute.get(plan.run_id), keep_refusals) for plan in plans
+    ]
 
 
 def _run_together(plan: Plan, out: Path, force: bool, trackers: Sequence[Tracker]) -> Outcome:
@@ -85,12 +117,13 @@ def _run(
     out: Path,
     force: bool,
     trackers: Sequence[Tracker],
-    execute: Callable[..., RunRecord],
-    keep_refusals: bool,
+    execute: Callable[..., RunRecord] | None,
+    keep_refusals: bool = False,
 ) -> Outcome:
+    """Execute the plan unless it is done. No `execute` says that it is."""
     final, checkpoints = out / "runs" / plan.run_id, out / "checkpoints" / plan.run_id
     earlier = _load(final)
-    if earlier is not None and earlier.status in _FINISHED and not force:
+    if earlier is not None and earlier.status in _FINISHED and (execute is None or not force):
         return Outcome(earlier, final, already_done=True)
     _check_writable(out)
     if force:
@@ -98,6 +131,7 @@ def _run(
     work = final.with_name(f".{plan.run_id}.{socket.gethostname()}-{os.getpid()}.tmp")
     try:
         try:
+            assert execute is not None
             record = execute(plan, work, checkpoints, trackers=trackers)
         except Exception as error:
             if isinstance(error, UsageError) and not keep_refusals:

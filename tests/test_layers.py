@@ -28,9 +28,9 @@ LAYERS = [
     # 3: the game, its rules, timing, state, and what is read off it
     {"game", "player", "objective", "loss_sum", "feed", "rules", "unrolled", "training"}
     | {"clock", "checkpoint", "samples", "evaluation", "throughput", "measure", "fit"}
-    | {"distributed", "scorers", "compiling", "fast"},
+    | {"distributed", "scorers", "compiling", "fast", "vectorize"},
     # 4: one run, in one process or in several
-    {"execution", "together", "profiling"},
+    {"execution", "together", "many", "profiling"},
     # 5: files, tables, statistics, gates
     {"store", "index", "tables", "stats", "sweep", "gate", "compare", "perf", "testing"}
     | {"scaffold"},

@@ -75,6 +75,7 @@ _SWITCHES = {
     "joint_batch": ("D scores reals and fakes in one batch.", MACHINE),
     "channels_last": ("Images and weights laid out channels last.", MACHINE),
     "compile": ("G and both losses through torch.compile.", MACHINE),
+    "vectorize": ("Train all --seeds at once, on stacked networks.", MACHINE),
     "sync_batch_norm": ("With torchrun: statistics of the whole batch.", MACHINE),
 }
 _FROM_ELSEWHERE: dict[str, Any] = {

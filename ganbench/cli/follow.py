@@ -6,13 +6,14 @@ import logging
 from pathlib import Path
 
 from ganbench.cli.flags import RunFlags
+from ganbench.cli.seeds import specs_of
 
 __all__ = ["follow_request"]
 
 _INTERRUPTED = 130
 
 
-def follow_request(flags: RunFlags, out: Path, force: bool) -> int:
+def follow_request(flags: RunFlags, out: Path, force: bool, seeds: str | None) -> int:
     """Play along with rank 0, which prints what there is to say; 0 once it has done so."""
     logging.getLogger("ganbench").addHandler(logging.NullHandler())
     logging.getLogger("ganbench").propagate = False
@@ -25,11 +26,13 @@ def follow_request(flags: RunFlags, out: Path, force: bool) -> int:
         try:
             registry = default_registry()
             registry.require_local_plugins()
-            plan = make_plan(flags.spec(), registry)
+            plans = [make_plan(spec, registry) for spec in specs_of(flags, seeds)]
         except Exception as error:
             report_failure(error)
             raise
-        run_in_store(plan, out, force=force)
+        for plan in plans:
+            if run_in_store(plan, out, force=force).record.status == "interrupted":
+                break
     except LeaderFailed:
         return 0
     except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ganbench.cli.flags import RunFlags
 from ganbench.cli.quiet import log_to_stderr, quieten_libraries
+from ganbench.cli.seeds import specs_of
 from ganbench.interrupts import leave_at_once
 from ganbench.launch import launch
 
@@ -27,30 +28,38 @@ def execute_request(
     force: bool,
     as_json: bool,
     quiet: bool,
+    seeds: str | None = None,
 ) -> int:
-    """Run what the flags ask for and return the exit code. A run that diverged is a result: 0."""
+    """Run what the flags ask for, once a seed, and return the exit code. A run that diverged is a
+    result: 0."""
     quieten_libraries()
     if launch().rank:
         from ganbench.cli.follow import follow_request
 
-        return follow_request(flags, out, force)
+        return follow_request(flags, out, force, seeds)
     log_to_stderr(logging.WARNING if quiet or as_json else logging.INFO)
-    spec = flags.spec()
+    specs = specs_of(flags, seeds)
     with leave_at_once(_TOO_EARLY):
         import_module("ganbench.execution")  # and torch, numpy, torchvision with it
         from ganbench.plan import make_plan
         from ganbench.registry import default_registry
-        from ganbench.store import run_in_store
+        from ganbench.store import run_in_store, run_vectorized
         from ganbench.tables import write_tables
 
         registry = default_registry()
         registry.require_local_plugins()
         trackers = [_tracker(registry, text) for text in tracker_texts]
-        plan = make_plan(spec, registry)
+        plans = [make_plan(spec, registry) for spec in specs]
     progress = None if quiet else _progress()
     try:
         watching = trackers if progress is None else [progress, *trackers]
-        outcome = run_in_store(plan, out, force=force, trackers=watching)
+        outcomes = []
+        if plans[0].spec.vectorize:
+            outcomes = run_vectorized(plans, out, force=force, trackers=watching)
+        for plan in plans[len(outcomes) :]:
+            outcomes.append(run_in_store(plan, out, force=force, trackers=watching))
+            if outcomes[-1].record.status == "interrupted":
+                break
     except KeyboardInterrupt:
         print(_TOO_EARLY, file=sys.stderr)
         return 130
@@ -61,15 +70,20 @@ def execute_request(
         import_module("pandas")
     write_tables(out)
     if as_json:
-        print(outcome.record.model_dump_json(indent=2))
+        texts = [outcome.record.model_dump_json(indent=2) for outcome in outcomes]
+        print(texts[0] if seeds is None else f"[{', '.join(texts)}]")
     elif not quiet:
         from ganbench.cli.summary import summary_lines
 
-        print("\n".join(summary_lines(outcome, out)))
-    if outcome.record.status == "failed":
-        error_file = outcome.folder / "error.txt"
-        print(f"error: the run failed: {outcome.record.error} ({error_file})", file=sys.stderr)
-    return _EXIT_CODES[outcome.record.status]
+        for outcome in outcomes:
+            if seeds is not None:
+                print(f"seed {outcome.record.spec.seed}")
+            print("\n".join(summary_lines(outcome, out)))
+    for outcome in outcomes:
+        if outcome.record.status == "failed":
+            error_file = outcome.folder / "error.txt"
+            print(f"error: the run failed: {outcome.record.error} ({error_file})", file=sys.stderr)
+    return max(_EXIT_CODES[outcome.record.status] for outcome in outcomes)
 
 
 def _progress() -> Any:

@@ -23,6 +23,10 @@ def run(
         list[str] | None,
         flag("--tracker", "A plugin that watches the run; repeatable.", OUTPUT, "NAME"),
     ] = None,
+    seeds: Annotated[
+        str | None,
+        flag("--seeds", "Several seeds, one run each: 0..7.", OUTPUT, "A..B|N,…"),
+    ] = None,
     plugins: Annotated[list[str] | None, local_plugins_option(OUTPUT)] = None,
     force: Annotated[bool, flag("--force", "Run anew what is already done.")] = False,
     as_json: Annotated[bool, flag("--json", "Print the record as JSON, and nothing else.")] = False,
@@ -44,8 +48,10 @@ def run(
 
       ganbench run --generator dcgan --discriminator dcgan --steps 3000
 
+      ganbench run --seeds 0..7 --vectorize
+
       ganbench run --config article --set opt=rmsprop:lr=1e-4
     """
     from ganbench.cli.request import execute_request
 
-    raise typer.Exit(execute_request(flags, out, trackers or [], force, as_json, quiet))
+    raise typer.Exit(execute_request(flags, out, trackers or [], force, as_json, quiet, seeds))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ganbench.distributed.batch_norm import batch_norms
-from ganbench.errors import IncompatibleParts
+from ganbench.errors import IncompatibleParts, UsageError
 from ganbench.game import Game
 from ganbench.plan import Plan
 from ganbench.player import Player
@@ -29,8 +29,10 @@ _IN_A_STEP = {"fp32": 2e-2, "tf32": 5e-2, "bf16": 0.2, "fp16": 0.2}
 
 
 def refuse_declared(plan: Plan) -> None:
-    """Raise `IncompatibleParts` for a part that says that it needs the batch whole."""
+    """Raise `UsageError` for a part that says that it needs the batch whole, and for `compile`."""
     ranks = plan.spec.ranks
+    if plan.spec.compile:
+        raise UsageError(f"compile is for one process, and here are {ranks}: leave it out")
     for part in (*plan.loss, plan.generator, plan.discriminator, plan.rule):
         if getattr(part.registered.factory, "across_batch", False):
             raise IncompatibleParts(

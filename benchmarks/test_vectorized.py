@@ -1,0 +1,85 @@
+"""What do S seeds at once cost beside one? Steps of the vectorised game against one plain run's.
+
+Blocks of steps alternate (ABAB…), so that a machine that slows down slows both; the figure is the
+median over pairs of blocks of vectorised over plain CPU time, wall time beside it. Budget: at most
+S for `mlp` at batch 128. Peak memory is that of the process while each trains.
+
+    make bench
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from ganbench import devices
+from ganbench.game import build_game
+from ganbench.plan import make_plan
+from ganbench.registry import default_registry
+from ganbench.spec import RunSpec
+from ganbench.streams import isolated
+from ganbench.vectorize.game import build_vector_game
+
+PAIRS = 9
+CPU = torch.device("cpu")
+
+
+def seconds(play: Callable[[], None]) -> tuple[float, float]:
+    """CPU and wall."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    play()
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
+def peak_mb(play: Callable[[], None]) -> float:
+    devices.reset_peak_memory(CPU)
+    play()
+    return devices.peak_memory_bytes(CPU) / 1e6
+
+
+@pytest.mark.parametrize("seeds", [2, 4, 8])
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({}, 3),
+        ({"loss": "wgan+wgan-gp"}, 2),
+        ({"data": "ring8"}, 50),
+    ],
+    ids=["mlp", "mlp-wgan-gp", "ring8"],
+)
+def test_vectorized(benchmark, settings, steps, seeds):
+    registry = default_registry()
+    plans = [
+        make_plan(RunSpec(**settings, opt="adam", device="cpu", seed=seed), registry)
+        for seed in range(seeds)
+    ]
+    data = plans[0].data.create(None)
+    rule = plans[0].rule.create()
+    with isolated():
+        plain = build_game(plans[0], data, CPU)
+        many = build_vector_game(plans, data, CPU)
+
+        def play_plain() -> None:
+            for _ in range(steps):
+                plain.play(rule)
+
+        def play_many() -> None:
+            for _ in range(steps):
+                many.play(rule)
+
+        memory = peak_mb(play_plain), peak_mb(play_many)
+        pairs = np.array([[seconds(play_plain), seconds(play_many)] for _ in range(PAIRS)])
+        benchmark.pedantic(play_many, rounds=3)
+        many.lockstep.close()
+    ratios = pairs[:, 1] / pairs[:, 0]
+    (cpu, wall), (low, high) = np.median(ratios, axis=0), np.percentile(ratios[:, 0], [25, 75])
+    benchmark.extra_info["cpu_time_of_plain_runs"] = round(float(cpu), 3)
+    benchmark.extra_info["peak_memory_mb"] = [round(one) for one in memory]
+    print(
+        f"\n{seeds} seeds: {cpu:.2f} x one run's CPU time (quartiles {low:.2f} to {high:.2f}), "
+        f"{wall:.2f} x its wall time; peak memory {memory[1]:.0f} MB beside {memory[0]:.0f} MB"
+    )

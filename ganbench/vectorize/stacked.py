@@ -1,0 +1,117 @@
+"""Networks of several seeds as one, whose parameters are stacked: (S, …) for each of theirs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+
+from ganbench.errors import IncompatibleParts
+
+__all__ = ["Stacked"]
+
+
+class Stacked(nn.Module):
+    """S networks of one architecture: (S, N, …) -> (S, N, …), each its own part."""
+
+    def __init__(self, networks: Sequence[nn.Module], label: str) -> None:
+        super().__init__()
+        if any(True for _ in networks[0].buffers()):
+            raise IncompatibleParts(
+                f"{label} keeps statistics or other state beside its parameters "
+                f"({next(name for name, _ in networks[0].named_buffers())}), which can't be "
+                "vectorised: leave --vectorize out, or take a network without, such as mlp"
+            )
+        learns = [p.requires_grad for p in networks[0].parameters()]
+        stacked, _ = stack_module_state(list(networks))
+        self.label = label
+        self.names = list(stacked)
+        self.all = nn.ParameterList(
+            nn.Parameter(one.detach(), requires_grad=needed)
+            for one, needed in zip(stacked.values(), learns, strict=True)
+        )
+        template = copy.deepcopy(networks[0])
+        for layer in template.modules():
+            if type(layer) is nn.Linear:
+                layer.__class__ = _Linear
+        self._hidden = (template,)  # its parameters are not this one's
+
+    def forward(self, x: Tensor) -> Tensor:
+        template = self._hidden[0]
+
+        def one(parameters: dict[str, Tensor], x: Tensor) -> Any:
+            return functional_call(template, parameters, (x,))
+
+        stacked = dict(zip(self.names, self.all, strict=True))
+        try:
+            y: Tensor = vmap(one, randomness="error")(stacked, x)
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            reason = str(error).splitlines()[0]
+            raise IncompatibleParts(
+                f"{self.label} can't be vectorised ({reason}): leave --vectorize out"
+            ) from error
+        return y.contiguous()  # noise is drawn in the order of memory
+
+    def differentiable(self, seed: int) -> nn.Module:
+        """One seed's network, with parameters that are parts of the stacked ones."""
+        return self._with([parameter[seed] for parameter in self.all])
+
+    def shared(self, seed: int) -> nn.Module:
+        """One seed's network, whose parameters share their memory with the stacked ones."""
+        parts = [p.detach()[seed] for p in self.all]
+        return self._with([nn.Parameter(part) for part in parts])
+
+    def _with(self, tensors: Sequence[Tensor]) -> nn.Module:
+        template = self._hidden[0]
+        network = copy.deepcopy(template, {id(p): p for p in template.parameters()})
+        for name, tensor in zip(self.names, tensors, strict=True):
+            owner, _, leaf = name.rpartition(".")
+            network.get_submodule(owner)._parameters[leaf] = tensor  # type: ignore[assignment]
+        return network
+
+    @torch.no_grad()
+    def write_to(self, seed: int, network: nn.Module) -> None:
+        """Give a network of its own one seed's parameters."""
+        for mine, theirs in zip(self.all, network.parameters(), strict=True):
+            theirs.copy_(mine[seed])
+
+
+class _Linear(nn.Linear):
+    """nn.Linear as W xᵀ, whose gradient by a stacked W lies in memory as W does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 2 or self.bias is None or torch.is_autocast_enabled(x.device.type):
+            return super().forward(x)
+        y: Tensor = _Product.apply(x, self.weight, self.bias)
+        return y
+
+
+class _Product(torch.autograd.Function):
+    """x Wᵀ + b: (N, in), (out, in), (out,) -> (N, out); under vmap one product for all seeds."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return nn.functional.linear(x, weight, bias)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:2])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        return gradient @ weight, gradient.T @ x, gradient.sum(0)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: Any, x: Tensor, weight: Tensor, bias: Tensor
+    ) -> tuple[Tensor, int]:
+        x = x.expand(info.batch_size, *x.shape) if in_dims[0] is None else x.movedim(in_dims[0], 0)
+        y = torch.baddbmm(bias.unsqueeze(2), weight, x.transpose(1, 2))
+        return y.transpose(1, 2), 0
