@@ -16,7 +16,7 @@ from ganbench.files import sha256_of_file
 from ganbench.grammar import Component, format_component, parse_component, parse_sum
 from ganbench.launch import settled_ranks
 from ganbench.registry import Registered, Registry
-from ganbench.spec import FAST_PATH, RunSpec
+from ganbench.spec import OFF, RunSpec
 
 __all__ = ["Part", "Plan", "make_part", "make_plan"]
 
@@ -25,16 +25,6 @@ GIVEN_BY_HARNESS = {"generator": 2, "discriminator": 1, "optimizer": 1, "schedul
 
 # What changes no result: where things are read and written, and how often state is saved.
 _NOT_HASHED = {"data_root", "extractor_weights", "checkpoint_every", "device"}
-
-# Settings that came later, with the value that leaves a run as it was: while they have it they are
-# not hashed, so that earlier runs keep their names.
-_OFF: dict[str, Any] = {
-    "eval_every": 0,
-    "vectorize": False,
-    "ranks": 1,
-    "sync_batch_norm": False,
-    **FAST_PATH,
-}
 
 
 @dataclass(frozen=True)
@@ -120,7 +110,7 @@ class Plan:
 
     def identity(self) -> dict[str, Any]:
         """Everything that can change the result, the versions of the packages included."""
-        off = {name for name, value in _OFF.items() if getattr(self.spec, name) == value}
+        off = {name for name, value in OFF.items() if getattr(self.spec, name) == value}
         settings = self.spec.model_dump(mode="json", exclude={*_NOT_HASHED, *off, *self.parts()})
         parts = {key: [part.identity() for part in parts] for key, parts in self.parts().items()}
         weights = self.extractor.options.get("weights")

@@ -20,10 +20,20 @@ from pydantic import (
 from ganbench.errors import UsageError, nearest
 from ganbench.grammar import format_component, format_sum, parse_component, parse_sum, split_list
 
-__all__ = ["FAST_PATH", "Precision", "RunSpec"]
+__all__ = ["FAST_PATH", "OFF", "Precision", "RunSpec"]
 
 # Settings that make a step faster and change its bits, so that all are off unless asked for.
 FAST_PATH = dict.fromkeys(("share_latents", "joint_batch", "channels_last", "compile"), False)
+
+# Settings that came later, with the value that leaves a run as it was: while they have it they are
+# not hashed, so that earlier runs keep their names.
+OFF: dict[str, Any] = {
+    **FAST_PATH,
+    "eval_every": 0,
+    "ranks": 1,
+    "sync_batch_norm": False,
+    "vectorize": False,
+}
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 
