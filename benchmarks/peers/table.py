@@ -30,7 +30,7 @@ def render(results: Mapping[str, Any]) -> str:
 
 
 def _rounds(results: Mapping[str, Any]) -> str:
-    counts = sorted({len(found["rounds"]) for found in results["works"].values()})
+    counts = sorted({len(found["rounds"]) for found in results["works"].values()} - {0}) or [0]
     return " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
 
 

@@ -1,0 +1,79 @@
+"""The figures of benchmarks/peers: what counts as the same work, and how ratios come about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+PEERS = Path(__file__).resolve().parent.parent / "benchmarks" / "peers"
+
+
+@pytest.fixture(autouse=True)
+def _peers_can_be_imported(monkeypatch):
+    monkeypatch.syspath_prepend(str(PEERS))
+
+
+def proofs(**changed: object) -> dict[str, dict[str, object]]:
+    """Two contenders at batch 4, of which the second differs in what `changed` says."""
+    proof = {
+        "g_parameters": 10,
+        "d_parameters": 20,
+        "d_updates_per_g_update": 1.0,
+        "d_examples_per_step": 12.0,
+        "g_examples_per_step": 8.0,
+        "shares_fakes": False,
+        "d_loss": 1.5,
+        "g_loss": 0.5,
+    }
+    return {"ganbench-fp32": proof, "peer": proof | changed}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"g_parameters": 11},
+        {"d_updates_per_g_update": 2.0},
+        {"d_examples_per_step": 8.0},
+        {"g_loss": 0.51},
+    ],
+    ids=str,
+)
+def test_a_contender_that_does_other_work_is_refused(changed):
+    from measure import check_same_work
+    from work import Work
+
+    check_same_work(Work("mlp", 4), proofs(shares_fakes=True, g_loss=0.50001))
+    with pytest.raises(AssertionError, match="peer: "):
+        check_same_work(Work("mlp", 4), proofs(**changed))
+
+
+def test_a_ratio_is_the_median_over_neighbours_and_a_contender_that_is_absent_says_why():
+    from table import ratio_of, render
+
+    # Seconds a step of a peer over those of ganbench beside it: 2, 3 and 10, of which 3 is median.
+    rounds = [
+        [{"torchgan": [peer, 1.0], "ganbench-fp32": [1.0, 1.0], "ganbench-bf16": [0.5, 1.0]}]
+        for peer in (2.0, 3.0, 10.0)
+    ]
+    keys = ["tutorial", "mimicry", "lightning", "tuned-fp32", "tuned-bf16"]
+    found = {"rounds": rounds, "absent": dict.fromkeys(keys, "no wheel")}
+    assert ratio_of(found, "torchgan", "fp32") == (3.0, 2.0, 10.0)
+    assert ratio_of(found, "torchgan", "bf16")[0] == 6.0
+    machine = {"cpu": "C", "threads": 2, "torch": "T", "date": "D"}
+    text = render({"machine": machine, "works": {"mlp-64": found, "dcgan-64": {"rounds": []}}})
+    assert "| torchgan 0.1.0, Trainer | 0.3 | 1000.0 | 3.00 (2.00 to 10.00) | 6.00 (" in text
+    assert "| torch-mimicry 0.1.16, Trainer | not measured: no wheel |" in text
+    assert "median of 3 interleaved pairs" in text
+    assert "fp32: 1.80 × | mlp, batch 64 | 3.00 |" in text
+
+
+def test_a_trainer_timed_through_its_loader_is_timed_for_whole_steps_only(monkeypatch):
+    import stopwatch
+    from torch.utils.data import DataLoader
+
+    now = iter(range(100))
+    monkeypatch.setattr(stopwatch.time, "perf_counter", lambda: next(now))
+    timed = stopwatch.TimedLoader(DataLoader([0, 1, 2], batch_size=1), steps=4)
+    assert len(list(timed)) == 5  # more than an epoch, and one batch that is not timed
+    assert (timed.block().steps, timed.block().wall_s) == (4, 4)  # one tick between requests
