@@ -24,7 +24,7 @@ from ganbench.perf.intervals import Interval, alpha_of_look, centre_interval, lo
 __all__ = ["QUESTIONS", "recorded_runs", "replay_all", "replay_once"]
 
 _MAX_TIME_S = 180.0
-_GATED = 2  # throughput and peak_memory share ALPHA, as in a run
+_GATED = 3  # throughput, peak_memory and memory_growth share ALPHA, as in a run
 
 # What is replayed: the recorded kinds that show it, and the threshold.
 QUESTIONS = (
@@ -72,7 +72,7 @@ def draw(run: Run, n: int, rng: np.random.Generator) -> tuple[list[float], list[
 
 def replay_once(run: Run, threshold: float, rng: np.random.Generator) -> tuple[str, int]:
     """The verdict and after how many restarts."""
-    most = max(10, int(_MAX_TIME_S / run.restart_s))
+    most = max(12, int(_MAX_TIME_S / run.restart_s))
     change, twin = draw(run, most, rng)
     stops = looks(most)
     stops += [most] if stops[-1] != most else []

@@ -23,7 +23,7 @@ def _runs(frame: pd.DataFrame) -> str:
                     "head": name,
                     "background load": load,
                     "runs": len(part),
-                    **{v: counts.get(v, 0) for v in ("ok", "regressed", "inconclusive")},
+                    **{v: counts.get(v, 0) for v in ("ok", "regressed", "inconclusive", "failed")},
                     "within 60 s": int((part.elapsed_s <= 60).sum()),
                     "median s": f"{part.elapsed_s.median():.0f}",
                     "longest s": f"{part.elapsed_s.max():.0f}",
@@ -67,6 +67,8 @@ def _table(frame: pd.DataFrame) -> str:
 def write_summary(root: Path, doc: Path) -> None:
     """Rewrite what stands between each pair of markers of the page."""
     frame = pd.read_csv(root / "runs.csv", keep_default_na=False)
+    for column in ("worsening", "low", "high"):
+        frame[column] = pd.to_numeric(frame[column], errors="coerce")
     tables = {"runs": _runs(frame), "planted": _kinds(frame)}
     if (root / "replays.csv").exists():
         tables["replays"] = _replays(root / "replays.csv")

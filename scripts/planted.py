@@ -28,8 +28,8 @@ class Plant:
 
 _PLAY = '''        """One step by `rule`."""
 '''
-_SMALL = ("--batch-size", "16", "--generator", "mlp:hidden=[64]", "--discriminator",
-          "mlp:hidden=[64]")  # fmt: skip
+# Networks so small that what surrounds them counts.
+_SMALL = ("--generator", "mlp:hidden=[64]", "--discriminator", "mlp:hidden=[64]", "--device", "cpu")
 
 
 def _before_step(code: str) -> tuple[str, str, str]:
@@ -72,6 +72,7 @@ PLANTS = {
                 "to_float(torch.utils.data.default_collate([self._x[i] for i in piece.tolist()]))",
             ),
         ),
+        _SMALL,
     ),
     "fused": Plant(
         "Adam without fused=True",
@@ -92,7 +93,7 @@ PLANTS = {
     ),
     "leak": Plant(
         "1 MB kept at every step",
-        "peak_memory",
+        "memory_growth",
         (
             _before_step(
                 "self.kept = [*getattr(self, 'kept', []), torch.ones(250_000)]  # 1 MB of floats"

@@ -140,7 +140,7 @@ def test_a_machine_where_base_differs_from_itself_gives_no_pass(sides):
 
 def test_time_that_is_up_leaves_an_inconclusive_report_that_says_so(sides):
     report = compare(*sides(), max_time_s=0.01)
-    assert (report.exit_code, len(report.rows)) == (4, 4)
+    assert (report.exit_code, len(report.rows)) == (4, 5)
     assert "stopped by --max-time after 0 s and 1 restarts" in report.notes
 
 

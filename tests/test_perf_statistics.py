@@ -59,7 +59,7 @@ def test_the_error_rates_of_all_looks_add_up_to_no_more_than_alpha():
 
 
 def test_looks_come_at_growing_numbers_of_restarts():
-    assert looks(60) == [10, 14, 20, 28, 39, 54]
+    assert looks(60) == [12, 17, 24, 33, 47]
 
 
 EQUAL = Interval(0.0, -0.005, 0.005)
@@ -126,22 +126,25 @@ def test_restarts_come_back_from_a_file_as_they_were_written(tmp_path):
     assert list(read_restarts(path)) == [one, one]
 
 
-def test_memory_that_grows_is_named_with_its_rate():
-    peaks = {"base": 100, "head": 120, "twin": 100}
-    chunks = {arm: [1.0, 1.0, 1.0] for arm in peaks}
-    leaking = restart(chunks, peaks)
-    flat = [
-        chunk if chunk.arm == "head" else Chunk(chunk.block, chunk.arm, 1, 0.5, 0.5, None, 0)
-        for chunk in leaking.chunks
-    ]
-    leaking = Restart("case", 0, {}, 128.0, tuple(flat), peaks)
-    rows = rows_of("case", [leaking] * 12, {"peak_memory": 0.03}, look=1, family=1)
-    memory = next(row for row in rows if row.metric == "peak_memory")
-    # +2 MB over the 5 steps after the first chunk
-    assert (memory.verdict, memory.reason[-34:]) == (
-        "regressed",
-        " worse; it grows by 0.40 MB a step",
+def growing(leaked: int, once: int) -> Restart:
+    """Six chunks of one step an arm; head leaks at each, and takes `once` bytes in the third."""
+    chunks = tuple(
+        Chunk(i // 2, arm, 1, 1.0, 1.0, None, (leaked * i + once * (i >= 3)) * (arm == "head"))
+        for i in range(6)
+        for arm in ("base", "head", "twin")
     )
+    return Restart("case", 0, {}, 128.0, chunks, dict.fromkeys(("base", "head", "twin"), 10**9))
+
+
+def test_memory_kept_at_each_step_is_a_regression_and_memory_taken_once_is_none():
+    def verdict(restart: Restart):
+        rows = rows_of("case", [restart] * 12, {"memory_growth": 0.1}, look=1, family=1)
+        return next(row for row in rows if row.metric == "memory_growth")
+
+    leak = verdict(growing(leaked=1_000_000, once=0))
+    # 1 MB a step is 1 GB in 1,000 steps, as much as base's whole peak
+    assert (leak.verdict, leak.worsening, leak.head) == ("regressed", 1.0, 1000.0)
+    assert verdict(growing(leaked=0, once=5_000_000)).verdict == "ok"
 
 
 def test_a_row_reports_the_rate_and_how_much_longer_a_step_takes():

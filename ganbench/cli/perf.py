@@ -81,7 +81,7 @@ def perf(
     Fresh workers of both take turns until an interval lies clearly on one side of the threshold.
     Exit codes: 0 ok, 3 regressed, 4 inconclusive, 1 a side failed, 2 usage.
 
-    Default: fails above throughput=2%,peak_memory=3%. Other figures are reported.
+    Default: --fail-above throughput=2%,peak_memory=3%,memory_growth=10%. Wall time is reported.
 
     Examples:
 

@@ -16,9 +16,12 @@ __all__ = ["ALPHA", "DEFAULTS", "METRICS", "decide", "gated_clock", "rows_of"]
 
 # The chance that any bound of any gated row, at any look, is wrong, for each side of the threshold.
 ALPHA = 0.005
-DEFAULTS: Mapping[str, float] = {"throughput": 0.02, "peak_memory": 0.03}
-METRICS = ("throughput", "peak_memory", "wall_time")
-_LEAK_BYTES = 10_000  # a step: below this, memory that grows is allocators at work
+DEFAULTS: Mapping[str, float] = {
+    "throughput": 0.02,
+    "peak_memory": 0.03,
+    "memory_growth": 0.10,
+}
+METRICS = ("throughput", "peak_memory", "memory_growth", "wall_time")
 TOO_NOISY = "this machine is too noisy"
 
 
@@ -84,15 +87,21 @@ def rows_of(
             if math.isfinite(threshold)
             else Judged("ok", "reported, not gated")
         )
-        reason = judged.reason
-        if metric == "peak_memory" and judged.verdict == "regressed":
-            reason += _leak(restarts)
         figures = (change.estimate, change.low, change.high, threshold)
-        return Row(case, metric, unit, base, head, *figures, judged.verdict, reason, len(restarts))
+        return Row(
+            case, metric, unit, base, head, *figures, judged.verdict, judged.reason, len(restarts)
+        )
+
+    def growth(arm: Arm) -> float:
+        return float(np.median([one.growth_bytes_per_step(arm) for one in restarts])) / 1e3
 
     def time_changes(clock: Clock) -> tuple[Interval, Interval]:
         return _changes(restarts, lambda one, twin: one.log_ratio(clock, twin=twin), alpha)
 
+    grown = tuple(
+        centre_interval([one.projected_growth(twin=twin) for one in restarts], alpha)
+        for twin in (False, True)
+    )
     gated = time_changes(clock)
     twin = gated[1]
     memory = _changes(restarts, lambda one, twin: one.log_memory_ratio(twin=twin), alpha)
@@ -106,6 +115,7 @@ def rows_of(
     made = [
         row("throughput", "images/s", rate("base"), rate("head"), gated),
         row("peak_memory", "MB", peaks["base"], peaks["head"], memory),
+        row("memory_growth", "kB/step", growth("base"), growth("head"), (grown[0], grown[1])),
         row("wall_time", "ms/step", wall["base"], wall["head"], time_changes("wall_s")),
     ]
     own = (twin.estimate, twin.low, twin.high, math.inf)
@@ -131,14 +141,6 @@ def _relative(logs: Interval) -> Interval:
 
 def _expm1(x: float) -> float:
     return math.expm1(x) if math.isfinite(x) else x
-
-
-def _leak(restarts: Sequence[Restart]) -> str:
-    growth = [
-        one.growth_bytes_per_step("head") - one.growth_bytes_per_step("base") for one in restarts
-    ]
-    median = float(np.median(growth))
-    return f"; it grows by {median / 1e6:.2f} MB a step" if median > _LEAK_BYTES else ""
 
 
 def _percent(fraction: float) -> str:

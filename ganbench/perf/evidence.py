@@ -7,12 +7,15 @@ import gzip
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
 import numpy as np
 
 __all__ = ["ARMS", "Arm", "Chunk", "Clock", "Restart", "read_restarts", "write_restart"]
+
+GROWTH_STEPS = 1000
 
 Arm = Literal["base", "head", "twin"]
 Clock = Literal["cpu_s", "wall_s", "device_s"]
@@ -75,10 +78,17 @@ class Restart:
         return float(np.median([getattr(chunk, clock) / chunk.steps for chunk in chunks]))
 
     def growth_bytes_per_step(self, arm: Arm) -> float:
-        """How much more memory an arm holds after each step, by its first and last chunk."""
+        """How much more memory an arm holds after each step: the median from chunk to chunk, which
+        leaves out what an allocator takes once."""
         chunks = [chunk for chunk in self.chunks if chunk.arm == arm]
-        steps = sum(chunk.steps for chunk in chunks[1:])
-        return (chunks[-1].memory - chunks[0].memory) / steps if steps else 0.0
+        grown = [(after.memory - before.memory) / after.steps for before, after in pairwise(chunks)]
+        return float(np.median(grown)) if grown else 0.0
+
+    def projected_growth(self, *, twin: bool = False) -> float:
+        """What head, or the twin, would hold more than base after 1,000 steps, over base's peak."""
+        other: Arm = "twin" if twin else "head"
+        more = self.growth_bytes_per_step(other) - self.growth_bytes_per_step("base")
+        return GROWTH_STEPS * more / self.peak_memory["base"]
 
 
 def write_restart(file: TextIO, restart: Restart) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Interval", "alpha_of_look", "centre_interval", "looks"]
 
-FIRST_LOOK = 10
+FIRST_LOOK = 12
 LOOK_GROWTH = 1.4
 
 
@@ -76,7 +76,7 @@ def alpha_of_look(alpha: float, look: int) -> float:
 
 
 def looks(most: int) -> list[int]:
-    """The numbers of restarts at which the evidence is looked at: 10, 14, 20, 28, … up to most."""
+    """The numbers of restarts at which the evidence is looked at: 12, 17, 24, 33, … up to most."""
     found, n = [], float(FIRST_LOOK)
     while math.ceil(n) <= most:
         found.append(math.ceil(n))
