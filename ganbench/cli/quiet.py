@@ -16,7 +16,7 @@ def quieten_libraries() -> None:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # of torch's profiler; 5 is silence
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # of torch's profiler; 6 is silence
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
 
 
