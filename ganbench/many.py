@@ -18,7 +18,7 @@ from ganbench.execution import WARMUP_STEPS, Run
 from ganbench.interrupts import stop_requests
 from ganbench.plan import Plan
 from ganbench.protocols import Data, Snapshot, Tracker
-from ganbench.record import RunRecord, Status
+from ganbench.record import RunRecord, Status, Throughput
 from ganbench.streams import isolated
 from ganbench.training import Training
 from ganbench.vectorize.check import refuse_settings, verify
@@ -62,8 +62,11 @@ class _SeedRun(Run):
         return self.trained.gflops_per_step, training, self.trained.elapsed_s
 
     def _train(self, training: Training, *callbacks: Any) -> Status:
-        self.peak_memory_bytes = self.trained.peak_memory_bytes
         return "diverged" if training.diverged_step is not None else "completed"
+
+    def _throughput(self, training: Training, *rest: Any) -> Throughput | None:
+        self.peak_memory_bytes = self.trained.peak_memory_bytes  # of training, not of measuring
+        return super()._throughput(training, *rest)
 
     def _environment(self) -> dict[str, Any]:
         seeds = [plan.spec.seed for plan in self.trained.plans]

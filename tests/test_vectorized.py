@@ -182,6 +182,7 @@ def test_one_record_a_seed_that_says_which_seeds_it_trained_beside(tmp_path, gan
     records = json.loads(together.out)
     assert [record["spec"]["seed"] for record in records] == [0, 1, 2]
     assert all(record["environment"]["vectorized_seeds"] == [0, 1, 2] for record in records)
+    assert len({record["throughput"]["peak_memory_mb"] for record in records}) == 1
     alone = json.loads(
         ganbench_cli("run", *flags, "--seeds", "0..2", "--out", tmp_path, "--json").out
     )
