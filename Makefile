@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test test-slow test-plugins lint format bench bench-peers clean
+.PHONY: demo test test-slow test-slurm test-plugins lint format bench bench-peers clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ganbench run --loss nonsat --opt sgd
@@ -20,6 +20,10 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
+
+# On a SLURM cluster of one node, which is brought up and taken down; needs root, slurm-wlm, munge.
+test-slurm: $(VENV)/.installed-dev
+	scripts/slurm.sh run $(BIN)/python -m pytest -m slurm
 
 test-plugins:
 	PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" scripts/test_plugins.sh

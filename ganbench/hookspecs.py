@@ -91,6 +91,12 @@ def ganbench_trackers() -> Mapping[str, Factory]:
 
 
 @hookspec
+def ganbench_backends() -> Mapping[str, Factory]:
+    """backend(**options) -> ganbench.protocols.Backend, chosen with ganbench sweep --backend."""
+    return {}
+
+
+@hookspec
 def ganbench_commands() -> Mapping[str, Factory]:
     """command: a typer.Typer, or a function that typer can make a command of: ganbench NAME."""
     return {}
@@ -107,6 +113,7 @@ HOOK_OF_KIND = {
     "extractor": "ganbench_extractors",
     "metric": "ganbench_metrics",
     "tracker": "ganbench_trackers",
+    "backend": "ganbench_backends",
     "command": "ganbench_commands",
 }
 KINDS = tuple(HOOK_OF_KIND)

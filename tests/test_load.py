@@ -1,4 +1,4 @@
-"""Whether a run had its cores to itself: a busy process on its core is seen, one elsewhere is not."""
+"""Whether a run had its cores to itself: a busy process on its core is seen."""
 
 from __future__ import annotations
 

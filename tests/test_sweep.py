@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -222,3 +224,89 @@ def test_ctrl_c_saves_the_runs_under_way_and_the_same_command_goes_on(
     code, _, err = sweep(tmp_path, *LONG, "--backend", backend)
     assert code == 0, err
     assert weights(tmp_path) == serial_weights
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system of its own, with room for about two runs."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=160k", "none", str(folder)]
+    mounted = shutil.which("mount") and subprocess.run(command, capture_output=True, text=True)
+    if not mounted or mounted.returncode:
+        pytest.skip("no file system can be mounted here, which takes root")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_stops_the_sweep_and_with_room_the_same_command_completes_it(small_disk):
+    out = small_disk / "out"
+    flags = ["--loss", "nonsat,hinge", "--seed", "0..7", "--steps", "20", "--backend", "serial"]
+    code, said, err = sweep(out, *flags)
+    assert code == 1
+    assert "No space left on device" in err
+    assert "Traceback" not in err
+    done = started_at(out)
+    whole = {record.run_id: record.status for record in load_records(out)}
+    assert 0 < len(done) < 16
+    assert whole == dict.fromkeys(done, "completed")
+    subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
+    code, said, err = sweep(out, *flags)
+    assert code == 0, err
+    assert "16 of 16 runs done" in said
+    assert {run_id: started_at(out)[run_id] for run_id in done} == done
+    assert [p.name for p in (out / "runs").iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_claim_of_a_machine_that_fell_silent_is_taken_over_once(tmp_path):
+    from ganbench.sweep.claims import claim, is_claimed
+
+    owner = tmp_path / "claims" / "a-run" / "their-token"
+    owner.parent.mkdir(parents=True)
+    owner.write_text(json.dumps({"machine": "elsewhere", "pid": 1, "began": 0.0}))
+    assert is_claimed(tmp_path, "a-run")
+    with claim(tmp_path, "a-run") as held:
+        assert not held
+    silent = time.time() - 121  # a heartbeat each 20 s; after 120 s without one it is gone
+    os.utime(owner, (silent, silent))
+    with claim(tmp_path, "a-run") as first, claim(tmp_path, "a-run") as second:
+        assert (first, second) == (True, False)
+        assert not owner.exists()
+    assert not is_claimed(tmp_path, "a-run")
+
+
+def test_one_of_many_that_claim_at_once_gets_it(tmp_path):
+    from ganbench.sweep.claims import claim
+
+    held: list[int] = []
+    begun, let_go = threading.Barrier(8), threading.Event()
+
+    def take(number: int) -> None:
+        begun.wait()
+        with claim(tmp_path, "a-run") as mine:
+            if mine:
+                held.append(number)
+                let_go.wait(30)
+
+    takers = [threading.Thread(target=take, args=(i,)) for i in range(8)]
+    for taker in takers:
+        taker.start()
+    deadline = time.monotonic() + 20
+    while sum(taker.is_alive() for taker in takers) > 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    let_go.set()
+    for taker in takers:
+        taker.join()
+    assert len(held) == 1
+
+
+def test_a_backend_that_is_not_there_is_explained(tmp_path):
+    for flags, told in (
+        (["--backend", "locl"], "did you mean 'local'"),
+        (["--backend", "local:workers=99"], "99 workers"),
+        (["--detach"], "--detach is for slurm"),
+        (["--slurm-partition"], "needs a value"),
+    ):
+        code, _, err = sweep(tmp_path / "out", *GRID, *flags)
+        assert (code, told in err, "Traceback" in err) == (2, True, False), err
+    assert not (tmp_path / "out").exists()

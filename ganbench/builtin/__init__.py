@@ -154,3 +154,12 @@ def ganbench_metrics() -> Mapping[str, Factory]:
         "wasserstein": f"{_HERE}.point_metrics:wasserstein",
         "mmd": f"{_HERE}.point_metrics:mmd",
     }
+
+
+@hookimpl
+def ganbench_backends() -> Mapping[str, Factory]:
+    return {
+        "serial": "ganbench.sweep.backends.serial:serial",
+        "local": "ganbench.sweep.backends.local:local",
+        "slurm": "ganbench.sweep.backends.slurm:slurm",
+    }

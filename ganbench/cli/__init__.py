@@ -19,6 +19,8 @@ from ganbench.cli.plugins_new import new
 from ganbench.cli.profile import profile
 from ganbench.cli.rank import rank
 from ganbench.cli.run import run
+from ganbench.cli.slurm_flags import SweepCommand
+from ganbench.cli.status import collect, status
 from ganbench.cli.sweep import sweep
 from ganbench.cli.table import table
 from ganbench.errors import GanbenchError
@@ -34,7 +36,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
-app.command()(sweep)
+app.command(cls=SweepCommand)(sweep)
+app.command()(status)
+app.command()(collect)
 app.command()(table)
 app.command()(profile)
 app.command()(rank)

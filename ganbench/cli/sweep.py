@@ -34,7 +34,12 @@ def _option(*names: str, help: str, metavar: str | None = None) -> Any:
     )
 
 
+def _given(**options: Any) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not None}
+
+
 def sweep(
+    context: typer.Context,
     file: Annotated[
         Path | None,
         typer.Argument(metavar="[SWEEP.toml]", help="Tables grid, base, include, exclude, search."),
@@ -111,6 +116,13 @@ def sweep(
     backend: Annotated[
         str, _option("--backend", help="Where runs take place. Default: local.", metavar="NAME")
     ] = "local",
+    detach: Annotated[
+        bool, _option("--detach", help="Submit and leave; see ganbench status and collect.")
+    ] = False,
+    scheduler: Annotated[
+        str | None,
+        _option("--scheduler", help="Dask's scheduler: tcp://HOST:8786.", metavar="ADDRESS"),
+    ] = None,
     budget: Annotated[
         str | None,
         _option("--budget", help="Begin no run beyond it.", metavar="30m|2h|500kimg"),
@@ -177,6 +189,7 @@ def sweep(
         "precision": precision,
         "checkpoint_every": checkpoint_every,
     }
+    from ganbench.cli.slurm_flags import backend_options
     from ganbench.cli.sweep_request import Request, execute_sweep
 
     code = execute_sweep(
@@ -187,6 +200,8 @@ def sweep(
             assignments=assignments or [],
             exclude=exclude or [],
             backend=backend,
+            backend_options=backend_options(context) | _given(scheduler=scheduler),
+            detach=detach,
             budget=budget,
             dry_run=dry_run,
             rehearse=rehearse,

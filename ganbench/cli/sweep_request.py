@@ -16,6 +16,7 @@ from typing import Any
 
 from ganbench.cli.config import read_settings
 from ganbench.cli.quiet import log_to_stderr, quieten_libraries
+from ganbench.errors import UsageError
 from ganbench.interrupts import leave_at_once
 
 __all__ = ["Request", "execute_sweep"]
@@ -31,6 +32,8 @@ class Request:
     assignments: Sequence[str]
     exclude: Sequence[str]
     backend: str
+    backend_options: Mapping[str, Any]
+    detach: bool
     budget: str | None
     dry_run: bool
     rehearse: bool
@@ -55,6 +58,11 @@ def execute_sweep(asked: Request) -> int:
         listed = dry_run_values(planned)
         print(json.dumps(listed, indent=2) if asked.as_json else "\n".join(dry_run_lines(planned)))
         return 0
+    from ganbench.sweep.manifest import save_manifest
+
+    save_manifest(asked.out, [run.run_id for run in planned.runs])
+    if asked.detach:
+        return _detach(asked, planned)
     with _sigterm_interrupts():
         return _run(asked, planned, say)
 
@@ -62,7 +70,7 @@ def execute_sweep(asked: Request) -> int:
 def _planned(asked: Request, say: Callable[[str], None]) -> Any:
     """Every run, checked, with what is done of them and what the rest will take."""
     from ganbench.registry import default_registry
-    from ganbench.sweep.backends import make_backend
+    from ganbench.sweep.backend import make_backend
     from ganbench.sweep.budget import parse_budget
     from ganbench.sweep.expand import expand
     from ganbench.sweep.planning import plan_sweep
@@ -70,7 +78,12 @@ def _planned(asked: Request, say: Callable[[str], None]) -> Any:
 
     registry = default_registry()
     registry.require_local_plugins()
-    backend = make_backend(asked.backend)
+    backend = make_backend(asked.backend, registry, **asked.backend_options)
+    if asked.detach and not callable(getattr(backend, "submit", None)):
+        raise UsageError(
+            f"backend '{asked.backend}' runs as long as the sweep does, so it can't be left: "
+            "--detach is for slurm"
+        )
     budget = parse_budget(asked.budget) if asked.budget else None
     request = make_request(
         read_sweep_file(asked.file) if asked.file else {},
@@ -90,6 +103,20 @@ def _planned(asked: Request, say: Callable[[str], None]) -> Any:
         rehearse=asked.rehearse,
         say=say,
     )
+
+
+def _detach(asked: Request, planned: Any) -> int:
+    """Hand over what is left and leave."""
+    jobs = planned.jobs()
+    if jobs:
+        planned.backend.submit(jobs)
+    if not asked.quiet and not asked.as_json:
+        print(f"{len(jobs)} run(s) are with {planned.backend_name}")
+        print(f"  how far they are:  ganbench status {asked.out}")
+        print(f"  tables and errors: ganbench collect {asked.out}")
+    if asked.as_json:
+        print(json.dumps({"submitted": [job.run_id for job in jobs], "out": str(asked.out)}))
+    return 0
 
 
 def _run(asked: Request, planned: Any, say: Callable[[str], None]) -> int:

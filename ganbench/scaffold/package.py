@@ -27,9 +27,10 @@ _USES = {
     "data": "--data {name}",
     "metric": "--metrics fid,{name}",
     "tracker": "--tracker {name}",
+    "backend": "--backend {name}",
 }
 KINDS = tuple(_USES)
-_CLASSES = ("loss", "tracker")  # made by calling their class; the others by a function
+_CLASSES = ("loss", "tracker", "backend")  # made by calling their class; the others by a function
 
 _FILES = {
     "pyproject.toml": "pyproject.toml.jinja",
@@ -70,6 +71,7 @@ def write_package(name: str, kind: str, out: Path, registry: Registry) -> list[P
         "function": function,
         "cls": cls,
         "factory": cls if kind in _CLASSES else function,
+        "command": "sweep" if kind == "backend" else "run",
         "use": _USES[kind].format(name=component),
         "version": ".".join(ganbench.__version__.split(".")[:2]),
     }

@@ -16,8 +16,10 @@ import sys
 import threading
 import warnings
 from dataclasses import asdict
-from types import FrameType
 from typing import Any, TextIO
+
+from ganbench.protocols import JobEnd
+from ganbench.sweep.job import execute_job, interrupt_on_sigterm, job_from
 
 __all__ = ["main"]
 
@@ -28,7 +30,7 @@ def main(argv: list[str]) -> None:
         os.sched_setaffinity(0, settings["cores"])  # before torch counts them
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a plugin prints is no answer
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_on_sigterm()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
@@ -38,16 +40,13 @@ def main(argv: list[str]) -> None:
 
 def _serve(answers: TextIO) -> None:
     import ganbench.execution  # noqa: F401 - what every run needs is imported before the first
-    from ganbench.protocols import Job, JobEnd
-    from ganbench.sweep.job import execute_job
 
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     working, orphaned = threading.Event(), threading.Event()
     threading.Thread(target=_read, args=(lines, working, orphaned), daemon=True).start()
     _say(answers, {"ready": os.getpid()})
     while line := lines.get():
-        values = json.loads(line)
-        job = Job(**values | {"plugins": tuple(values["plugins"])})
+        job = job_from(json.loads(line))
         working.set()
         try:
             if orphaned.is_set():
@@ -76,10 +75,6 @@ def _say(answers: TextIO, values: Any) -> None:
         print(json.dumps(values), file=answers, flush=True)
     except BrokenPipeError:
         os._exit(1)  # nobody listens any more; the run folder has it all
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ An author's whole test file: `from ganbench.testing import conformance_tests` an
 `test_conformance = conformance_tests("my-package")`. The rules are in docs/plugins.md.
 """
 
+from ganbench.testing.backends import check_backend
 from ganbench.testing.data import check_dataset
 from ganbench.testing.faults import ConformanceFailure
 from ganbench.testing.losses import check_loss
@@ -21,6 +22,7 @@ from ganbench.testing.suite import conformance_tests
 
 __all__ = [
     "ConformanceFailure",
+    "check_backend",
     "check_command",
     "check_dataset",
     "check_discriminator",

@@ -11,6 +11,7 @@ from ganbench.errors import UsageError
 from ganbench.hookspecs import HOOK_OF_KIND
 from ganbench.plugin_check import check_plugins
 from ganbench.registry import Registry, default_registry
+from ganbench.testing.backends import check_backend
 from ganbench.testing.data import check_dataset
 from ganbench.testing.faults import ConformanceFailure
 from ganbench.testing.losses import check_loss
@@ -38,6 +39,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     "extractor": check_extractor,
     "metric": check_metric,
     "tracker": check_tracker,
+    "backend": check_backend,
     "command": check_command,
 }
 

@@ -1,0 +1,77 @@
+"""What a sweep costs beside its runs: parallel efficiency, and the overhead of each run.
+
+`python -m pytest benchmarks/test_sweep.py -m "" -s` prints the figures. Bars: efficiency on 2 cores
+at least 0.9 for 16 equal single-threaded runs; overhead a run at most 1.5 s cold and 0.1 s warm.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ganbench.protocols import Job, JobEnd
+from ganbench.registry import default_registry
+from ganbench.store import load_records
+from ganbench.sweep.backends.local import local
+from ganbench.sweep.check import plan_runs
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = {
+    "data": "fashion-mnist-10k",
+    "metrics": ["fid"],
+    "n_samples": 1000,
+    "device": "cpu",
+    "threads": 1,
+}
+
+
+def jobs(out: Path, n: int, steps: int) -> list[Job]:
+    runs = plan_runs(
+        [{**SETTINGS, "steps": steps, "seed": seed} for seed in range(n)], default_registry()
+    )
+    return [Job(run.run_id, run.settings, str(out)) for run in runs]
+
+
+def seconds(out: Path, workers: int, n: int, steps: int) -> float:
+    """Wall time of a sweep, the start of its workers included."""
+    ends: list[JobEnd] = []
+    began = time.perf_counter()
+    local(workers=workers).run(jobs(out, n, steps), ends.append, lambda: False)
+    elapsed_s = time.perf_counter() - began
+    assert [end.status for end in ends] == ["completed"] * n, ends
+    return elapsed_s
+
+
+def test_parallel_efficiency_on_two_cores(tmp_path):
+    seconds(tmp_path / "features", 1, 1, 10)  # so that neither computes those of the real data
+    one = seconds(tmp_path / "one", 1, 16, 600)
+    two = seconds(tmp_path / "two", 2, 16, 600)
+    print(f"\n16 runs: one worker {one:.1f} s, two {two:.1f} s: efficiency {one / two / 2:.3f}")
+
+
+def test_overhead_of_a_run_cold_and_warm(tmp_path):
+    """Warm: from a run's end to the next one's, less its steps and evaluation. Cold: the same for
+    the first run of a worker, from the moment that the process is started."""
+    seconds(tmp_path / "features", 1, 1, 10)
+    ended: list[float] = []
+    work = jobs(tmp_path / "out", 12, 300)
+    began = time.perf_counter()
+    local(workers=1).run(work, lambda _: ended.append(time.perf_counter()), lambda: False)
+    spans = [b - a for a, b in zip([began, *ended], ended, strict=False)]
+    records = sorted(load_records(tmp_path / "out"), key=lambda record: record.spec.seed)
+    useful = [
+        record.steps_done * record.throughput.ms_per_step_p50 / 1e3 + record.evaluated.elapsed_s
+        for record in records
+    ]
+    over = [span - one for span, one in zip(spans, useful, strict=True)]
+    warm = sorted(over[1:])
+    print(f"\noverhead a run: cold {over[0]:.2f} s, warm median {warm[len(warm) // 2]:.3f} s")
+    imports = [sys.executable, "-c", "import ganbench.execution"]
+    began = time.perf_counter()
+    subprocess.run(imports, check=True)
+    print(f"of the cold one, imports of torch and ganbench: {time.perf_counter() - began:.2f} s")

@@ -1,0 +1,152 @@
+"""Sweeps on a real SLURM cluster: arrays, scancel, a drained node, a login process that dies.
+
+`scripts/slurm.sh run .venv/bin/python -m pytest -m slurm` brings a cluster up for them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ganbench.store import load_records
+
+
+def answer(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return done.stdout if done.returncode == 0 else ""
+
+
+HERE = shutil.which("sbatch") and answer("sinfo", "--noheader", "--format=%N")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.slurm,
+    pytest.mark.skipif(not HERE, reason="no SLURM cluster answers: scripts/slurm.sh up"),
+    pytest.mark.timeout(600),
+]
+GRID = [
+    *("--generator", "mlp:hidden=[8]", "--discriminator", "mlp:hidden=[8]", "--data", "ring8"),
+    *("--metrics", "none", "--batch-size", "16", "--device", "cpu", "--z-dim", "4"),
+    *("--seed", "0..3", "--steps", "1500", "--checkpoint-every", "250", "--no-rehearse"),
+]
+SLURM = ["--backend", "slurm", "--slurm-comment", "a test of ganbench"]
+
+
+def ganbench(*words: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "ganbench", *map(str, words)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=500)
+    return process.returncode, out, err
+
+
+def start(out: Path, *more: str) -> subprocess.Popen[str]:
+    return ganbench("sweep", *GRID, *SLURM, "--out", out, "--json", *more)
+
+
+def same_command_completes_it(out: Path, expected: dict) -> dict:
+    code, said, err = finish(start(out))
+    assert code == 0, err
+    assert {r.run_id: r.weights_sha256 for r in load_records(out)} == expected
+    assert [p for p in (out / "runs").iterdir() if p.name.startswith(".")] == []
+    return json.loads(said)
+
+
+def until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 200
+    while not true():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.1)
+
+
+def checkpoints(out: Path) -> list[Path]:
+    return list(out.glob("checkpoints/*/checkpoint.json"))
+
+
+def arrays(out: Path) -> list[str]:
+    return sorted(file.stem for file in (out / "slurm").glob("*.json"))
+
+
+def records(out: Path) -> dict[str, int]:
+    return {p.parent.name: p.stat().st_mtime_ns for p in out.glob("runs/[!.]*/record.json")}
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory) -> dict[str, str | None]:
+    """The weights of the same sweep in one process."""
+    out = tmp_path_factory.mktemp("serial")
+    code, _, err = finish(ganbench("sweep", *GRID, "--backend", "serial", "--out", out))
+    assert code == 0, err
+    weights = {record.run_id: record.weights_sha256 for record in load_records(out)}
+    assert None not in weights.values()
+    return weights
+
+
+def test_an_array_job_gives_the_weights_of_one_process(tmp_path, expected):
+    told = same_command_completes_it(tmp_path, expected)
+    assert (told["done"], told["ran_now"]) == (4, 4)
+    assert len(arrays(tmp_path)) == 1
+    before = records(tmp_path)
+    told = same_command_completes_it(tmp_path, expected)
+    assert (told["ran_now"], records(tmp_path)) == (0, before)
+
+
+def test_what_scancel_stops_the_same_command_goes_on_with(tmp_path, expected):
+    process = start(tmp_path)
+    until(lambda: checkpoints(tmp_path))
+    answer("scancel", *(f"{array}_0" for array in arrays(tmp_path)))
+    code, said, err = finish(process)
+    assert code == 1, err
+    assert len(json.loads(said)["not_done"]) == 1
+    done = {r.run_id for r in load_records(tmp_path) if r.status == "completed"}
+    before = records(tmp_path)
+    same_command_completes_it(tmp_path, expected)
+    assert all(records(tmp_path)[run_id] == before[run_id] for run_id in done)
+
+
+def test_a_drained_node_keeps_runs_waiting_until_it_is_back(tmp_path, expected):
+    node = HERE.split()[0]
+    answer("scontrol", "update", f"nodename={node}", "state=drain", "reason=test")
+    try:
+        code, said, err = finish(start(tmp_path, "--detach"))
+        assert code == 0, err
+        assert len(json.loads(said)["submitted"]) == 4
+        code, said, err = finish(ganbench("status", tmp_path, "--json"))
+        assert json.loads(said)["states"] == {"waiting": 4}, err
+    finally:
+        answer("scontrol", "update", f"nodename={node}", "state=resume")
+    told = same_command_completes_it(tmp_path, expected)
+    assert told["done"] == 4
+    assert len(arrays(tmp_path)) == 1, "what was in the queue was submitted again"
+    code, said, err = finish(ganbench("collect", tmp_path, "--json"))
+    assert (code, json.loads(said)["states"]) == (0, {"completed": 4}), err
+
+
+def test_a_killed_login_process_loses_nothing_and_nothing_is_submitted_twice(tmp_path, expected):
+    process = start(tmp_path)
+    until(lambda: checkpoints(tmp_path))
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    same_command_completes_it(tmp_path, expected)
+    assert len(arrays(tmp_path)) == 1
+
+
+def test_ctrl_c_cancels_what_was_submitted(tmp_path, expected):
+    process = start(tmp_path)
+    until(lambda: checkpoints(tmp_path))
+    process.send_signal(signal.SIGINT)
+    code, _, err = finish(process)
+    assert code == 130, err
+    (array,) = arrays(tmp_path)
+    until(lambda: not answer("squeue", "--noheader", f"--jobs={array}"))
+    same_command_completes_it(tmp_path, expected)
