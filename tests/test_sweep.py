@@ -303,7 +303,7 @@ def test_one_of_many_that_claim_at_once_gets_it(tmp_path):
 def test_a_backend_that_is_not_there_is_explained(tmp_path):
     for flags, told in (
         (["--backend", "locl"], "did you mean 'local'"),
-        (["--backend", "local:workers=99"], "99 workers"),
+        (["--backend", "local:workers=99"], "workers is 99"),
         (["--detach"], "--detach is for slurm"),
         (["--slurm-partition"], "needs a value"),
     ):

@@ -28,7 +28,7 @@ class SweepCommand(TyperCommand):
                 continue
             key, equals, value = word.removeprefix(_PREFIX).partition("=")
             following = value if equals else next(words, None)
-            if not key or following is None:
+            if not key or following is None or (not equals and following.startswith("--")):
                 raise UsageError(f"{word} needs a value: {_PREFIX}partition NAME")
             given[key.replace("-", "_")] = following
         ctx.meta[_META] = given

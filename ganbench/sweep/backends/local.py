@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ganbench.errors import GanbenchError, UsageError
+from ganbench.errors import GanbenchError
 from ganbench.protocols import Backend, Job, JobEnd
 
 __all__ = ["Place", "local", "places"]
@@ -35,6 +35,11 @@ def local(workers: int | None = None) -> Backend:
     """
     if workers is not None and workers < 1:
         raise ValueError(f"workers is {workers}, but must be 1 or more")
+    if workers is not None and workers > len(_cores()):
+        raise ValueError(
+            f"workers is {workers}, but there are {len(_cores())} usable cores: "
+            "two runs on one core would only slow each other and spoil both timings"
+        )
     return Local(workers)
 
 
@@ -45,6 +50,8 @@ class Local:
     def run(
         self, jobs: Sequence[Job], report: Callable[[JobEnd], None], stop: Callable[[], bool]
     ) -> None:
+        if not jobs:
+            return
         waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
         for job in jobs:
             waiting.put(job)
@@ -153,9 +160,9 @@ class _Crew(threading.Thread):
 
 
 def places(jobs: Sequence[Job], workers: int | None) -> list[Place]:
-    """Where workers go. Raises `UsageError` for more of them than there are cores."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    n_cores = len(cores) or os.cpu_count() or 1
+    """Where workers go."""
+    n_cores = len(_cores())
+    cores = _cores() if hasattr(os, "sched_getaffinity") else []
     if any(str(job.settings["device"]).startswith("cuda") for job in jobs):
         import torch
 
@@ -163,13 +170,15 @@ def places(jobs: Sequence[Job], workers: int | None) -> list[Place]:
         return [Place(tuple(cores[i % gpus :: gpus]), i % gpus) for i in range(workers or gpus)]
     threads = max(int(job.settings["threads"] or 1) for job in jobs)
     workers = workers or max(1, n_cores // threads)
-    if workers > n_cores:
-        raise UsageError(
-            f"local has {workers} workers, but there are {n_cores} usable cores: "
-            "two runs on one core would only slow each other and spoil both timings"
-        )
     each = n_cores // workers
     return [Place(tuple(cores[i * each : (i + 1) * each])) for i in range(workers)]
+
+
+def _cores() -> list[int]:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def _start(place: Place) -> subprocess.Popen[str]:

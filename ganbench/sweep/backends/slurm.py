@@ -7,6 +7,7 @@ whoever comes later, on this machine or another, can find out. The run folders a
 from __future__ import annotations
 
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -48,6 +49,9 @@ def slurm(
     """
     if shutil.which("sbatch") is None:
         raise UsageError("backend 'slurm' submits with sbatch, which is not on this machine's path")
+    answer = subprocess.run(["sinfo", "--noheader"], capture_output=True, text=True)
+    if answer.returncode:
+        raise UsageError(f"no SLURM cluster answers here: {' '.join(answer.stderr.split())[:200]}")
     try:
         import submitit  # noqa: F401
     except ImportError:
