@@ -43,19 +43,27 @@ def submissions(out: Path) -> list[Submission]:
 
 
 def in_queue(array_id: str) -> set[int]:
-    """The tasks of an array that are waiting or running."""
+    """The tasks of an array that are waiting or running. One run alone is no array for submitit:
+    SLURM gives it no task number, and here it is task 0."""
+    return {0 if word == "N/A" else int(word) for word in _task_numbers(array_id)}
+
+
+def _task_numbers(array_id: str) -> list[str]:
     command = ["squeue", "--noheader", "--array", "--format=%K", f"--jobs={array_id}"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         if "Invalid job id" in done.stderr:  # so long gone that SLURM has forgotten it
-            return set()
+            return []
         raise GanbenchError(f"squeue does not answer: {done.stderr.strip()}")
-    return {int(word) for word in done.stdout.split() if word.isdigit()}
+    return done.stdout.split()
 
 
 def cancel(watched: Iterable[Submission], *, pending_only: bool = False) -> None:
     """Cancel these tasks. Those under way get SIGTERM, on which a run saves what it has."""
-    tasks = [f"{one.array_id}_{i}" for one in watched for i in one.run_ids]
+    tasks = []
+    for one in watched:
+        alone = _task_numbers(one.array_id) == ["N/A"]
+        tasks += [one.array_id if alone else f"{one.array_id}_{i}" for i in one.run_ids]
     states = ["--state=PENDING"] if pending_only else []
     for first in range(0, len(tasks), 500):
         subprocess.run(["scancel", *states, *tasks[first : first + 500]], capture_output=True)
