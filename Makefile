@@ -26,7 +26,7 @@ test-slurm: $(VENV)/.installed-dev
 	scripts/slurm.sh run $(BIN)/python -m pytest -m slurm
 
 test-plugins:
-	PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" scripts/test_plugins.sh
+	PYTHON="$(PYTHON)" BASE="$(BIN)/python" TORCH_INDEX="$(TORCH_INDEX)" scripts/test_plugins.sh
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

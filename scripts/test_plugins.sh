@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Install ganbench and every package in plugins/ into one environment, as their users would, and
 # run each package's tests. PYTHON and TORCH_INDEX as in the Makefile; VENV names the environment.
+# Where BASE (.venv/bin/python) has torch, the new environment gets links to the same files instead
+# of another download; pip installs all else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,8 +10,16 @@ mkdir -p "${VENV:=.venv-plugins}"
 venv="$(cd "$VENV" && pwd)"
 packages=(plugins/*/)
 python="$venv/bin/python"
+base="${BASE:-.venv/bin/python}"
 
-[ -x "$python" ] || "${PYTHON:-python3}" -m venv "$venv"
+if ! [ -x "$python" ]; then
+    if [ -x "$base" ] && "$base" -c "import torch, torchvision, packaging" 2>/dev/null; then
+        "$base" -m venv "$venv" || "$base" -m virtualenv --quiet "$venv"
+        "$base" scripts/link_installed.py "$venv" torch torchvision
+    else
+        "${PYTHON:-python3}" -m venv "$venv" || "${PYTHON:-python3}" -m virtualenv --quiet "$venv"
+    fi
+fi
 pip=("$python" -m pip --disable-pip-version-check --quiet install)
 if [ -n "${TORCH_INDEX:-}" ]; then
     "${pip[@]}" --index-url "$TORCH_INDEX" torch torchvision
