@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from ganbench.streams import generator as stream
 
@@ -19,16 +18,13 @@ MakeOptimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 
 class PlainScorer:
-    """D for the losses: a function with the network behind it, here with parameters to choose."""
+    """D for the losses: a function with the network behind it."""
 
-    def __init__(self, module: nn.Module, parameters: dict[str, Tensor] | None = None) -> None:
+    def __init__(self, module: nn.Module) -> None:
         self.module = module
-        self._parameters = parameters
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self._parameters is None:
-            return self.module(x)
-        return functional_call(self.module, self._parameters, (x,))
+        return self.module(x)
 
 
 class PlainTraining:
@@ -158,12 +154,11 @@ class PlainTraining:
 
     def unrolled_score(self, real: Tensor, fake: Tensor, k: int = 5) -> PlainScorer:
         """D after five updates of its own optimizer, in which `backward` can go back."""
-        names = [name for name, _ in self.d.named_parameters()]
         moving = [p.detach().clone().requires_grad_().clone() for p in self.of_d]
         optimizer = differentiable(self.opt_d, self.of_d, moving)
         for _ in range(k):
             now = [p.clone() for p in moving]
-            score = PlainScorer(self.d, dict(zip(names, now, strict=True)))
+            score = self.at(now)
             total = sum(self.loss.d_loss(score, real, fake).values())
             of_d = torch.autograd.grad(
                 total, now, create_graph=True, allow_unused=True, materialize_grads=True
@@ -171,7 +166,12 @@ class PlainTraining:
             for p, gradient in zip(moving, of_d, strict=True):
                 p.grad = gradient
             optimizer.step()
-        return PlainScorer(self.d, dict(zip(names, moving, strict=True)))
+        return self.at(moving)
+
+    def at(self, tensors: list[Tensor]) -> PlainScorer:
+        """D with these tensors for parameters, for losses that read the network too."""
+        place = {id(own): other for own, other in zip(self.of_d, tensors, strict=True)}
+        return PlainScorer(copy.deepcopy(self.d, place))
 
 
 def gradients(total: Tensor, of: list[nn.Parameter], **how: bool) -> list[Tensor]:
