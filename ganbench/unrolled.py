@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Sequence
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 import torch
 from pydantic import Field
@@ -21,12 +21,16 @@ from ganbench.scorers import ScorerOf
 __all__ = ["unrolled"]
 
 
-def unrolled(k: Annotated[int, Field(ge=0)] = 5) -> Rule:
+By: TypeAlias = Literal["optimizer", "gradient"]
+
+
+def unrolled(k: Annotated[int, Field(ge=0)] = 5, by: By = "optimizer") -> Rule:
     """G descends its loss against the D that k further updates would make.
 
     D moves once; then G's gradient passes through k more updates of D, which are taken back.
-    k = 0 is alternating. The k updates are those of D's own optimizer, from its present state, on
-    G's batch. Metz et al. 2017 (arXiv:1611.02163), eq. 6-9.
+    k = 0 is alternating. The k updates are on G's batch, and with `by` those of D's own
+    `optimizer`, from its present state, or steps down the `gradient` at its learning rate, for an
+    optimizer that can't be differentiated. Metz et al. 2017 (arXiv:1611.02163), eq. 6-9.
     """
 
     def step(game: Game) -> Terms:
@@ -35,7 +39,7 @@ def unrolled(k: Annotated[int, Field(ge=0)] = 5) -> Rule:
         game.discriminator.update()
 
         def unrolled_d(x_real: Tensor, x_fake: Tensor) -> Scorer:
-            return _unroll(game.discriminator, game.loss, x_real, x_fake, k)
+            return _unroll(game.discriminator, game.loss, x_real, x_fake, k, by)
 
         try:
             g_terms = game.g_gradient(batch, against=unrolled_d)
@@ -80,12 +84,13 @@ class _Standin:
         return ScorerOf(self.module)
 
 
-def _unroll(player: Player, loss: Loss, x_real: Tensor, x_fake: Tensor, k: int) -> Scorer:
+def _unroll(player: Player, loss: Loss, x_real: Tensor, x_fake: Tensor, k: int, by: By) -> Scorer:
     """D after k differentiable updates on this batch."""
     own = [p for p in player.module.parameters() if p.requires_grad]
     standin = _Standin(player.module, own)
     moving = [p.detach().clone().requires_grad_().clone() for p in own]
-    optimizer = _differentiable_copy(player.optimizer, own, moving)
+    make = _differentiable_copy if by == "optimizer" else _gradient_descent
+    optimizer = make(player.optimizer, own, moving)
     for _ in range(k):
         now = [p.clone() for p in moving]  # the optimizer moves `moving` in place
         total = total_of(loss.d_loss(standin.with_parameters(now), x_real, x_fake), "discriminator")
@@ -94,6 +99,18 @@ def _unroll(player: Player, loss: Loss, x_real: Tensor, x_fake: Tensor, k: int) 
             parameter.grad = gradient
         optimizer.step()
     return standin.with_parameters(moving)
+
+
+def _gradient_descent(
+    optimizer: torch.optim.Optimizer, old: list[nn.Parameter], new: list[Tensor]
+) -> torch.optim.Optimizer:
+    """Gradient descent over `new`, at the learning rates that `optimizer` has for `old`."""
+    place = {id(p): i for i, p in enumerate(old)}
+    groups = [
+        {"params": [new[place[id(p)]] for p in group["params"]], "lr": group["lr"]}
+        for group in optimizer.param_groups
+    ]
+    return torch.optim.SGD(groups, differentiable=True)
 
 
 def _differentiable_copy(
@@ -108,7 +125,8 @@ def _differentiable_copy(
     if "differentiable" not in known:
         raise IncompatibleParts(
             f"rule 'unrolled' differentiates through D's optimizer, and {cls.__name__} can't be: "
-            "take one of torch.optim's with a `differentiable` option, such as sgd or adam"
+            "look ahead by its plain gradient, unrolled:by=gradient, or take one of torch.optim's "
+            "with a `differentiable` option, such as sgd or adam"
         )
     place = {id(p): i for i, p in enumerate(old)}
     groups: list[dict[str, Any]] = []

@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from ganbench.registry import default_registry
+
+REGISTRY = default_registry()
+
 
 def trajectory(play, steps: int, **settings) -> np.ndarray:
     """(θ, ψ) before every step, and after the last: (steps + 1, 2)."""
@@ -153,6 +157,37 @@ def test_unrolled_g_descends_through_the_updates_that_d_would_make(play):
     # its gradient is −(ψ − 2khθ), so θ = 1 + h(ψ − 2kh). With h = ¼, k = 2: ψ = ¾, θ = 1 − ¼·¼.
     points = trajectory(play, 1, data="bilinear", opt="sgd:lr=0.25", rule="unrolled:k=2")
     assert points[1].tolist() == [0.75, 0.9375]
+
+
+def test_unrolled_by_the_gradient_is_unrolled_by_sgd(play):
+    by_sgd, by_gradient = (
+        trajectory(play, 20, data="dirac", opt="sgd:lr=0.1", rule=f"unrolled:k=3,by={by}")
+        for by in ("optimizer", "gradient")
+    )
+    np.testing.assert_array_equal(by_sgd, by_gradient)
+
+
+@pytest.mark.parametrize("opt", REGISTRY.names("optimizer"))
+@pytest.mark.parametrize("rule", REGISTRY.names("rule"))
+def test_every_rule_works_with_every_optimizer(play, rule, opt):
+    if opt == "sparseadam":
+        pytest.skip("sparseadam takes sparse gradients only, and networks here make dense ones")
+    game, step = play(
+        data="gaussian:dim=4,n=64",
+        generator="mlp:hidden=[8]",
+        discriminator="mlp:hidden=[8]",
+        rule="unrolled:k=2,by=gradient" if rule == "unrolled" else rule,
+        opt=opt,
+        batch_size="full" if opt == "gd" else 16,
+        z_dim=4,
+    )
+    start = [player.position() for player in game.players]
+    for _ in range(6):
+        assert all(term.isfinite() for term in game.play(step).values())
+    for player, before in zip(game.players, start, strict=True):
+        now = player.position()
+        assert all(p.isfinite().all() for p in now)
+        assert any(not p.equal(q) for p, q in zip(now, before, strict=True))
 
 
 def test_unrolled_by_no_steps_is_alternating(play):
