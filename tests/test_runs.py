@@ -244,7 +244,7 @@ def test_a_generator_that_cannot_be_measured_on_the_way_leaves_an_empty_row(tmp_
     from ganbench.training import Training
 
     monkeypatch.setattr(Training, "finite", lambda self: self.game.step != 10)
-    monkeypatch.setattr(execution, "_WARMUP_STEPS", 0)
+    monkeypatch.setattr(execution, "WARMUP_STEPS", 0)
     record = run(tmp_path, eval_every=10, steps=20)
     assert [bool(at.values) for at in record.evaluations] == [False, True]
 
