@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test test-slow test-slurm test-plugins lint format bench bench-peers clean
+.PHONY: demo test test-slow test-stops test-slurm test-plugins lint format bench bench-peers clean
 
 demo: $(VENV)/.installed
 	$(BIN)/ganbench run --loss nonsat --opt sgd
@@ -16,10 +16,14 @@ demo: $(VENV)/.installed
 	$(BIN)/ganbench table
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
+
+# Processes that are killed, stopped, run twice at once, or run out of disk.
+test-stops: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m slow tests/test_kill.py tests/test_sweep.py
 
 # On a SLURM cluster of one node, which is brought up and taken down; needs root, slurm-wlm, munge.
 test-slurm: $(VENV)/.installed-dev

@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 STEPS, EVERY = 4000, 100
 COMMAND = [
     *(sys.executable, "-m", "ganbench", "run", "--generator", "mlp:hidden=[32]"),
@@ -45,6 +47,7 @@ def step_of(out: Path) -> int:
     return -1
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_ten_random_moments_ends_with_the_bits_of_one_that_was_not(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     finish(start(whole))
@@ -70,6 +73,7 @@ def test_a_run_killed_at_ten_random_moments_ends_with_the_bits_of_one_that_was_n
     assert not (killed / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_left_half_written_is_cleared_away(tmp_path):
     finish(start(tmp_path))
     (folder,) = (tmp_path / "runs").iterdir()

@@ -28,7 +28,9 @@ def run_pytest(folder: Path, source: str, *flags: str) -> subprocess.CompletedPr
     """pytest with the plugin, whether or not this checkout's entry points are installed."""
     (folder / "test_it.py").write_text(source)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "ganbench.pytest_plugin", *flags]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # A pytest of its own, also under pytest-xdist, where pytest-benchmark switches itself off.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")}
+    environment["OMP_NUM_THREADS"] = "1"
     return subprocess.run(
         [*command, "-p", "no:cacheprovider", "test_it.py"],
         cwd=folder,

@@ -152,6 +152,7 @@ def test_a_dry_run_lists_what_is_left_with_its_cost_and_writes_nothing(tmp_path)
     assert {run["estimated_from"] for run in left} == {"finished runs"}
 
 
+@pytest.mark.slow
 def test_parts_that_only_a_step_shows_not_to_fit_are_told_before_anything_runs(tmp_path):
     command = [sys.executable, "-m", "ganbench", "sweep", *SMALL, "--steps", "20"]
     flags = ["--loss", "nonsat,nonsat+diffaug", "--out", str(tmp_path / "out")]
@@ -163,6 +164,7 @@ def test_parts_that_only_a_step_shows_not_to_fit_are_told_before_anything_runs(t
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_no_run_begins_after_the_budget_of_time(tmp_path):
     code, said, _ = sweep(tmp_path, *LONG, "--budget", "0.01s", "--json", "--backend", "serial")
     told = json.loads(said)
@@ -170,6 +172,7 @@ def test_no_run_begins_after_the_budget_of_time(tmp_path):
     assert {one["status"] for one in told["not_done"]} == {"skipped"}
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_only_its_run_which_a_fresh_one_does(tmp_path, serial_weights):
     process = start(tmp_path, *LONG, "--backend", "local:workers=2")
     when(lambda: workers_at_a_run(process, tmp_path), process)
@@ -181,6 +184,7 @@ def test_a_killed_worker_loses_only_its_run_which_a_fresh_one_does(tmp_path, ser
     assert weights(tmp_path) == serial_weights
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_with_the_same_command_and_repeats_nothing(tmp_path, serial_weights):
     process = start(tmp_path, *LONG, "--backend", "local:workers=1")
     when(lambda: started_at(tmp_path), process)
@@ -197,6 +201,7 @@ def test_a_killed_sweep_goes_on_with_the_same_command_and_repeats_nothing(tmp_pa
     assert [p.name for p in (tmp_path / "runs").iterdir() if p.name.startswith(".")] == []
 
 
+@pytest.mark.slow
 def test_two_sweeps_at_once_over_one_grid_do_each_run_once(tmp_path, serial_weights):
     both = [start(tmp_path, *LONG, "--backend", "local:workers=1", "--json") for _ in range(2)]
     told = []
@@ -209,6 +214,7 @@ def test_two_sweeps_at_once_over_one_grid_do_each_run_once(tmp_path, serial_weig
     assert weights(tmp_path) == serial_weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["serial", "local:workers=2"])
 def test_ctrl_c_saves_the_runs_under_way_and_the_same_command_goes_on(
     tmp_path, serial_weights, backend
@@ -239,6 +245,7 @@ def small_disk(tmp_path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_sweep_and_with_room_the_same_command_completes_it(small_disk):
     out = small_disk / "out"
     flags = ["--loss", "nonsat,hinge", "--seed", "0..7", "--steps", "20", "--backend", "serial"]
