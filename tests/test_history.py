@@ -102,6 +102,16 @@ def test_of_a_report_the_heads_figures_are_added(tmp_path):
     ]
 
 
+def test_of_a_report_of_perf_base_against_itself_is_left_out(tmp_path):
+    """`throughput A/A` is base's second worker: of head it says nothing."""
+    of = Row("mlp", "throughput", "images/s", 900.0, 950.0, -0.05, -0.1, 0, 0.02, "ok", "", 12)
+    twin = replace(of, metric="throughput A/A", head=910.0, threshold=float("inf"))
+    wall = replace(of, metric="wall_time", unit="ms/step", head=12.0, threshold=float("inf"))
+    (tmp_path / "report.json").write_text(to_json(Report((of, wall, twin), "ok")))
+    found = [(one.metric, one.value) for one in rows_of(tmp_path / "report.json", COMMIT, None)]
+    assert found == [("throughput", 950.0), ("wall_time", 12.0)]
+
+
 @pytest.mark.parametrize(
     ("commit", "date", "said"),
     [("HEAD", None, "must be a commit's hash"), (COMMIT, "yesterday", "must be ISO 8601")],

@@ -7,9 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["EXIT_CODES", "Report", "Row", "Verdict", "overall"]
+__all__ = ["CONTROL", "EXIT_CODES", "Report", "Row", "Verdict", "overall"]
 
 Verdict = Literal["ok", "regressed", "inconclusive"]
+
+# Ends the name of a figure of base against itself, which says nothing of head.
+CONTROL = " A/A"
 
 EXIT_CODES: Mapping[Verdict, int] = {"ok": 0, "regressed": 3, "inconclusive": 4}
 
@@ -42,6 +45,11 @@ class Row:
     def gated(self) -> bool:
         """False for a figure that is only reported, which counts in no verdict."""
         return math.isfinite(self.threshold)
+
+    @property
+    def control(self) -> bool:
+        """Whether both figures are base's own: what they differ by is the machine's noise."""
+        return self.metric.endswith(CONTROL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ def rows_of(place: Path, commit: str, date: str | None) -> list[HistoryRow]:
         figures = list(_of_results(place))
     elif place.is_file():
         report = from_json(_text(place))
-        figures = [(r.case, r.metric, r.unit, r.head, r.n) for r in report.rows]
+        figures = [(r.case, r.metric, r.unit, r.head, r.n) for r in report.rows if not r.control]
     else:
         raise UsageError(
             f"'{place}' does not exist. Give a results folder, or a report from --json"

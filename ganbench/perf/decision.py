@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ganbench.gate.report import Row, Verdict
+from ganbench.gate.report import CONTROL, Row, Verdict
 from ganbench.perf.evidence import ARMS, Arm, Clock, Restart
 from ganbench.perf.intervals import Interval, alpha_of_look, centre_interval
 
@@ -121,7 +121,9 @@ def rows_of(
     own = (twin.estimate, twin.low, twin.high, math.inf)
     reason = "base against a second worker of base: should be 0"
     rates = (rate("base"), rate("twin"))
-    made.append(Row(case, "throughput A/A", "images/s", *rates, *own, "ok", reason, len(restarts)))
+    made.append(
+        Row(case, "throughput" + CONTROL, "images/s", *rates, *own, "ok", reason, len(restarts))
+    )
     return made
 
 
