@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ganbench import RunSpec
-from ganbench.compare import compare_places, paired
+from ganbench.compare import compare_places
 from ganbench.compare.interleaved import interleaved
 from ganbench.compare.judge import Question, judge
 from ganbench.errors import UsageError
+from ganbench.gate import paired
 from ganbench.gate.json_report import from_json
 from ganbench.gate.thresholds import Thresholds, parse_fail_above
 from ganbench.record import Evaluated, RunRecord, Throughput

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ganbench.compare import paired
+from ganbench.gate import paired
 from ganbench.gate.directions import Direction
 from ganbench.gate.report import Row, Verdict
 from ganbench.gate.words import percent

@@ -18,10 +18,10 @@ import numpy as np
 
 from ganbench.compare.interleaved import interleaved
 from ganbench.compare.judge import LEVEL, Question, judge
-from ganbench.compare.paired import enough
 from ganbench.compare.results import NOT_IN_TURNS, differing
 from ganbench.compare.runs import ENVIRONMENT
 from ganbench.errors import UsageError
+from ganbench.gate.paired import enough
 from ganbench.gate.report import Report, overall
 from ganbench.gate.thresholds import Thresholds
 from ganbench.gate.words import percent

@@ -7,13 +7,11 @@ assumed: no normality, no variance that is known or stays the same.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
+from ganbench.gate.paired import centre, lower_bound, upper_bound
 
 __all__ = ["Interval", "alpha_of_look", "centre_interval", "looks"]
 
@@ -33,37 +31,12 @@ class Interval:
 def centre_interval(values: Sequence[float], alpha: float) -> Interval:
     """The centre of symmetry μ of independent values, with P(μ < low) ≤ α and P(μ > high) ≤ α.
 
-    The estimate is the median of the Walsh averages (xᵢ + xⱼ)/2, i ≤ j. The bounds are the
-    averages of rank C + 1 from below and above, where C is the largest number with
-    P(T ≤ C) ≤ α and T is Wilcoxon's signed-rank statistic under the null, whose exact
-    distribution is used. Hodges & Lehmann 1963; Hollander, Wolfe & Chicken 2014, section 3.2.
+    The estimate is Hodges and Lehmann's, the bounds invert Wilcoxon's signed-rank test with its
+    exact law. Hollander, Wolfe & Chicken 2014, section 3.2.
     """
-    x = np.asarray(values, dtype=float)
-    if not len(x):
+    if not len(values):
         return Interval(math.nan, -math.inf, math.inf)
-    i, j = np.triu_indices(len(x))
-    averages = np.sort((x[i] + x[j]) / 2)
-    estimate = float(np.median(averages))
-    rank = _critical(len(x), alpha)
-    if rank < 0:
-        return Interval(estimate, -math.inf, math.inf)
-    return Interval(estimate, float(averages[rank]), float(averages[-1 - rank]))
-
-
-def _critical(n: int, alpha: float) -> int:
-    """The largest C with P(T ≤ C) ≤ α for n values; −1 if there is none."""
-    return int(np.searchsorted(_signed_rank_cdf(n), alpha, side="right")) - 1
-
-
-@functools.lru_cache(maxsize=512)
-def _signed_rank_cdf(n: int) -> NDArray[np.float64]:
-    """P(T ≤ t), t = 0 … n(n+1)/2, where T = Σ i·Bᵢ and the Bᵢ are fair coins."""
-    probability = np.ones(1)
-    for i in range(1, n + 1):
-        without = np.concatenate([probability, np.zeros(i)])
-        shifted = np.concatenate([np.zeros(i), probability])
-        probability = (without + shifted) / 2
-    return np.minimum(np.cumsum(probability), 1.0)
+    return Interval(centre(values), lower_bound(values, alpha), upper_bound(values, alpha))
 
 
 def alpha_of_look(alpha: float, look: int) -> float:
