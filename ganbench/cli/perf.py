@@ -65,6 +65,10 @@ def perf(
     min_restarts: Annotated[
         int, flag("--min-restarts", "Go on to N however clear it is.", "What fails", "N")
     ] = 0,
+    instructions: Annotated[
+        bool,
+        flag("--instructions", "Count instructions, too (valgrind; minutes).", "What fails"),
+    ] = False,
     save: Annotated[
         Path | None,
         flag("--save", "Add the chunk timings to this file of JSON lines.", OUTPUT, "FILE"),
@@ -81,7 +85,8 @@ def perf(
     Fresh workers of both take turns until an interval lies clearly on one side of the threshold.
     Exit codes: 0 ok, 3 regressed, 4 inconclusive, 1 a side failed, 2 usage.
 
-    Default: --fail-above throughput=2%,peak_memory=3%,memory_growth=10%. Wall time is reported.
+    Default: --fail-above throughput=2%,peak_memory=3%,memory_growth=10%. Wall time is reported,
+    as are instructions unless --fail-above names them.
 
     Examples:
 
@@ -101,6 +106,7 @@ def perf(
         {"python": head_python, "path": head_path, "ref": head_ref},
         (fail_above, thresholds),
         (max_time, min_restarts),
+        instructions,
         save,
         Outputs(as_json, markdown, junit, github_benchmark, annotations),
         quiet,

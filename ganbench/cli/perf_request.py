@@ -15,6 +15,7 @@ from ganbench.gate.outputs import Outputs
 
 if TYPE_CHECKING:
     from ganbench.gate.report import Row
+    from ganbench.gate.thresholds import Thresholds
     from ganbench.spec import RunSpec
 
 __all__ = ["execute_perf"]
@@ -27,6 +28,7 @@ def execute_perf(
     head: Mapping[str, Any],
     limits: tuple[str | None, Path | None],
     extent: tuple[float, int],
+    instructions: bool,
     save: Path | None,
     outputs: Outputs,
     quiet: bool,
@@ -39,7 +41,7 @@ def execute_perf(
 
     max_time_s, min_restarts = extent
     thresholds = thresholds_of(*limits)
-    thresholds.check_metrics(METRICS)
+    _check_metrics(thresholds, METRICS, instructions)
     if not max_time_s > 0:
         raise UsageError(f"--max-time is {max_time_s:g}, but must be more than 0 seconds")
     if not any(value for side in (base, head) for value in side.values()):
@@ -63,8 +65,11 @@ def execute_perf(
             thresholds.over(DEFAULTS),
             max_time_s,
             Design(threads=threads),
+            instructions=instructions,
             min_restarts=min_restarts,
         )
+        if instructions and not quiet:
+            print("counting instructions under valgrind first: minutes", file=sys.stderr)
         progress = _silent if quiet else _Progress(max_time_s)
         try:
             report = measure(wanted, on_restart=record, progress=progress)
@@ -73,6 +78,20 @@ def execute_perf(
             return 130
     outputs.write(report)
     return report.exit_code
+
+
+def _check_metrics(thresholds: Thresholds, timed: Sequence[str], instructions: bool) -> None:
+    """Raise `UsageError` for a threshold of what is not measured, or if valgrind is missing."""
+    from ganbench.perf.instructions import INSTRUCTIONS, need_valgrind
+
+    thresholds.check_metrics((*timed, INSTRUCTIONS))
+    named = [thresholds.metrics, *(exceptions for _, exceptions in thresholds.cases)]
+    if instructions:
+        need_valgrind()
+    elif any(INSTRUCTIONS in metrics for metrics in named):
+        raise UsageError(
+            "a threshold is given for instructions, which are not counted: add --instructions"
+        )
 
 
 def _specs(flags: RunFlags, cases: Sequence[str]) -> dict[str, RunSpec]:

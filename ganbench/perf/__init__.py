@@ -2,5 +2,6 @@
 
 `worker` runs in the measured installations and `servers` talks to it; `installations` are what is
 measured, `sampling` draws evidence restart by restart, `evidence` is that data, `intervals` the
-statistics, `decision` the verdict, and `measure` the loop around them all.
+statistics, `decision` the verdict, `instructions` counts with valgrind, and `measure` is the loop
+around them all.
 """

@@ -12,7 +12,7 @@ from ganbench.gate.report import CONTROL, Row, Verdict
 from ganbench.perf.evidence import ARMS, Arm, Clock, Restart
 from ganbench.perf.intervals import Interval, alpha_of_look, centre_interval
 
-__all__ = ["ALPHA", "DEFAULTS", "METRICS", "decide", "gated_clock", "rows_of"]
+__all__ = ["ALPHA", "DEFAULTS", "METRICS", "Judged", "decide", "gated_clock", "rows_of"]
 
 # The chance that any bound of any gated row, at any look, is wrong, for each side of the threshold.
 ALPHA = 0.005

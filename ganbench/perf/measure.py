@@ -17,6 +17,7 @@ from ganbench.perf.installations import (
     check_same_environment,
     check_sources,
 )
+from ganbench.perf.instructions import INSTRUCTIONS, check_device, count, instructions_row
 from ganbench.perf.intervals import looks
 from ganbench.perf.sampling import Design, Sampler
 from ganbench.perf.servers import Server, SideFailed, running
@@ -40,6 +41,7 @@ class Measurement:
     max_time_s: float = 180.0
     design: Design = field(default_factory=Design)
     servers_per_side: int = 3
+    instructions: bool = False  # count them, too, under valgrind
     min_restarts: int = 0  # go on to so many, however clear it is: to record evidence
     seed: int | None = None
 
@@ -73,8 +75,9 @@ def measure(
             problem = check_same_environment(*answers)
             if problem is not None:
                 return Report((), "inconclusive", sides["base"], sides["head"], (), problem)
+            counted, counting = _count(wanted, answers[0]) if wanted.instructions else ([], [])
             rows, notes = _draw(wanted, evidence, bases, heads, on_restart, progress)
-            notes += _changed_parts(*answers)
+            rows, notes = rows + counted, notes + counting + _changed_parts(*answers)
     except SideFailed as failure:
         return Report((), "inconclusive", sides["base"], sides["head"], (), str(failure))
     return Report(tuple(rows), overall(rows), sides["base"], sides["head"], tuple(notes))
@@ -91,6 +94,21 @@ def judge(
         row
         for case, restarts in evidence.items()
         for row in rows_of(case, restarts, thresholds_of(case), look, gated)
+    ]
+
+
+def _count(wanted: Measurement, answer: Mapping[str, Any]) -> tuple[list[Row], list[str]]:
+    """A row of instructions for each case, and a note on how they were counted."""
+    check_device(answer)
+    counts, capability = count(wanted.base, wanted.head, wanted.specs)
+    timed = answer["environment"]["cpu_capability"]
+    rows = [
+        instructions_row(case, one, wanted.thresholds.of(case, INSTRUCTIONS))
+        for case, one in counts.items()
+    ]
+    return rows, [
+        f"instructions were counted by callgrind with {capability} kernels, one thread; "
+        f"times are those of {timed}"
     ]
 
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -36,9 +36,18 @@ class SpecRefused(SideFailed):
 
 
 class Server:
-    """One process of `installation`, from which workers are forked. Use it as a context."""
+    """One process of `installation`, from which workers are forked. Use it as a context.
 
-    def __init__(self, installation: Installation, threads: int) -> None:
+    `under` is a command that runs it, and `extra` are environment variables that it needs.
+    """
+
+    def __init__(
+        self,
+        installation: Installation,
+        threads: int,
+        under: Sequence[str] = (),
+        extra: Mapping[str, str] | None = None,
+    ) -> None:
         self.installation = installation
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         source = (Path(__file__).parent / "worker.py").read_text(encoding="utf-8")
@@ -47,19 +56,23 @@ class Server:
         variables["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
         try:
             self._process = subprocess.Popen(
-                [str(installation.python), "-c", source],
+                [*under, str(installation.python), "-c", source],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 bufsize=0,
                 start_new_session=True,  # Ctrl-C comes to us alone, and we end the whole session
-                env={**os.environ, **installation.variables(), **variables},
+                env={**os.environ, **installation.variables(), **variables, **(extra or {})},
             )
         except OSError as error:
             raise SideFailed(
                 f"{installation.side}: {installation.python} can't be started: {error.strerror}"
             ) from None
         self._pending = b""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def request(self, limit_s: float = _ANSWER_LIMIT_S, **content: Any) -> dict[str, Any]:
         """Ask and wait for the answer. Raises `SideFailed` for an error, a crash or silence."""

@@ -7,6 +7,7 @@ Requests and answers are lines of JSON on stdin and stdout, one answer a request
 
     {"do": "start", "threads": n, "specs": {case: settings}}   import, plan, load data
     {"do": "fork", "case": name, "core": i, "warmup": n}       a child: build the game, warm up
+                                                               (with "stay": the server itself)
     {"do": "play", "steps": n}                                 time n steps (in the child)
     {"do": "end"}                                              peak memory; the child leaves
 
@@ -116,8 +117,11 @@ def _build(plan: Any, data: Any, device: Any) -> tuple[Any, Any]:
 
 
 def _fork(request: dict[str, Any], started: dict[str, Any], requests: Any, answers: int) -> None:
-    """Let a child answer until it is told to end; say so if it dies instead."""
-    child = os.fork()
+    """Let a child answer until it is told to end; say so if it dies instead.
+
+    With `stay` the server itself is the worker and leaves at the end: vgdb can't follow a fork.
+    """
+    child = 0 if request.get("stay") else os.fork()
     if child == 0:
         code = 1
         try:
