@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -83,6 +84,17 @@ def test_a_side_that_dies_under_valgrind_is_named_with_what_to_do(tmp_path):
     assert "can't be counted. Under valgrind-3" in said
     assert "head crashed: its process ended with exit code 7" in said
     assert said.endswith("Measure without --instructions, or with another valgrind")
+
+
+@VALGRIND
+def test_where_vgdb_may_not_use_ptrace_the_message_says_how_to_allow_it(tmp_path, monkeypatch):
+    vgdb = tmp_path / "vgdb"
+    vgdb.write_text("#!/bin/sh\necho 'no ptrace here' >&2\nexit 1\n")
+    vgdb.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    base = write_installation(tmp_path / "base")
+    with pytest.raises(SideFailed, match=r"vgdb fails: no ptrace here\n.*--cap-add SYS_PTRACE"):
+        count(base, base, CASES)
 
 
 def row(base: float, head: float, twin: float, threshold: float = float("inf")):
