@@ -3,9 +3,9 @@
     python scripts/perf_evidence.py all              what follows, in turns; about 80 minutes
     python scripts/perf_evidence.py calibrate        how much extra work is 1, 3, 5 % of a step
     python scripts/perf_evidence.py aa               40 runs of the same code, half under load
-    python scripts/perf_evidence.py power            20 runs against a planted 5 %, half under load
+    python scripts/perf_evidence.py power            20 runs against a planted 5 %; 10 under load
     python scripts/perf_evidence.py planted          one run for each kind of regression
-    python scripts/perf_evidence.py record           long runs of 0, 1, 3, 5 %, for the replays
+    python scripts/perf_evidence.py record           long runs of 1 and 3 %, for the replays
     python scripts/perf_evidence.py replay           2,000 decisions of each from what was recorded
     python scripts/perf_evidence.py summary --doc docs/performance-gate.md
 
@@ -41,6 +41,7 @@ from planted import EXTRA, PLANTS, Plant, extra_work, plant
 COLUMNS = ("kind", "run", "load", "verdict", "named", "exit_code", "elapsed_s", "n", "worsening",
            "low", "high", "twin_low", "twin_high")  # fmt: skip
 SETTINGS = ["--config", "article", "--device", "cpu"]
+LOADS = ("none", "bursts")
 NOTHING = Plant("the same code", "", ())
 # Bursts of work on both cores, on and off: a neighbour that comes and goes.
 _BURST = "import numpy as np; a = np.random.rand(600, 600)\nwhile True: a @ a"
@@ -130,7 +131,7 @@ def perf_run(
         elapsed_s = time.monotonic() - begun
         if done.returncode not in (0, 3, 4):  # a row as well, and the next one may do better
             print(f"{kind} {run}: exit code {done.returncode}\n{done.stdout}", flush=True)
-            about = (kind, run, "bursts" if loaded else "none", "failed", "", done.returncode)
+            about = (kind, run, LOADS[loaded], "failed", "", done.returncode)
             folder.add(dict(zip(COLUMNS, (*about, round(elapsed_s, 1)), strict=False)))
             return
         report = json.loads(done.stdout)
@@ -148,7 +149,7 @@ def row_of(
     row = {
         "kind": kind,
         "run": run,
-        "load": "bursts" if loaded else "none",
+        "load": LOADS[loaded],
         "verdict": report["verdict"],
         "named": named,
         "exit_code": code,
@@ -209,12 +210,14 @@ def calibrate(folder: Folder, options: argparse.Namespace) -> None:
 
 def aa(folder: Folder, options: argparse.Namespace) -> None:
     for run in range(options.runs or 40):
-        perf_run(folder, "aa", run, NOTHING, loaded=run % 2 == 1)
+        if options.load in (None, LOADS[run % 2]):
+            perf_run(folder, "aa", run, NOTHING, loaded=run % 2 == 1)
 
 
 def power(folder: Folder, options: argparse.Namespace) -> None:
-    for run in range(options.runs or 20):
-        perf_run(folder, "slow5", run, extra_work(folder.rows_for(5)), loaded=run % 2 == 1)
+    for run in range(options.runs or 30):
+        if options.load in (None, LOADS[run >= 20]):
+            perf_run(folder, "slow5", run, extra_work(folder.rows_for(5)), loaded=run >= 20)
 
 
 def planted(folder: Folder, options: argparse.Namespace) -> None:
@@ -224,10 +227,10 @@ def planted(folder: Folder, options: argparse.Namespace) -> None:
 
 
 def record(folder: Folder, options: argparse.Namespace) -> None:
-    """Runs that go on to 40 restarts however clear it is; half of them under load."""
-    for run in range(options.runs or 2):
-        for percent in (0, 5, 3, 1):
-            one = extra_work(folder.rows_for(percent)) if percent else NOTHING
+    """Runs of 3 and 1 % that go on to 40 restarts however clear it is; half of them under load."""
+    for run in range(options.runs or 4):
+        for percent in (3, 1):
+            one = extra_work(folder.rows_for(percent))
             never = ("--min-restarts", "40", "--max-time", "150")
             perf_run(folder, f"long{percent}", run, one, loaded=run % 2 == 1, arguments=never)
 
@@ -241,7 +244,7 @@ def everything(folder: Folder, options: argparse.Namespace) -> None:
     for n in range(1, 41):
         options.runs = n
         aa(folder, options)
-        options.runs = (n + 1) // 2
+        options.runs = min(n, 30)
         power(folder, options)
     replay_all(folder.root, options.times or 2000)
     write_summary(folder.root, options.doc)
@@ -264,6 +267,7 @@ def main() -> None:
     parser.add_argument("step", choices=steps)
     parser.add_argument("--data", type=Path, default=Path("benchmarks/data/perf"))
     parser.add_argument("--runs", type=int, help="how many runs instead of the usual number")
+    parser.add_argument("--load", choices=LOADS, help="only the runs with this background load")
     parser.add_argument("--times", type=int, help="replays of each kind; steps that calibrate")
     parser.add_argument("--doc", type=Path, default=Path("docs/performance-gate.md"))
     options = parser.parse_args()
