@@ -16,7 +16,7 @@ demo: $(VENV)/.installed
 	$(BIN)/ganbench table
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --maxprocesses 4
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
