@@ -113,7 +113,9 @@ def _of_results(folder: Path) -> Iterable[tuple[str, str, str, float, int]]:
     for case in cases_of(runs, runs).both:
         values: dict[str, list[float]] = {}
         for run in case.base.values():
-            speed = run.speed if run.timing_valid else {}
+            speed = dict(run.speed)
+            if not run.timing_valid:  # other programs disturb the time, not the memory
+                speed.pop("throughput", None)
             for metric, value in {**speed, **run.quality}.items():
                 if math.isfinite(value):
                     values.setdefault(metric, []).append(value)
