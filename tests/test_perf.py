@@ -157,11 +157,6 @@ def left_of(session: int) -> list[psutil.Process]:
     return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
 
 
-def hear_ctrl_c() -> None:
-    """A shell's background job is started deaf to it, and so would be all that a test starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def start_command(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
     """`ganbench perf` on two fake installations; its workers carry a mark of this test."""
     for side in ("base", "head"):
@@ -170,7 +165,6 @@ def start_command(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
     command += ["--base-path", str(tmp_path / "base"), "--head-path", str(tmp_path / "head")]
     return subprocess.Popen(
         [*command, *arguments],
-        preexec_fn=hear_ctrl_c,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
