@@ -9,13 +9,14 @@ writer that loses a race only costs somebody a second reading. There is no lock.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from pydantic_core import from_json
 
 from ganbench.errors import UsageError
 from ganbench.files import write_atomically
@@ -43,7 +44,7 @@ _BATCH = 500
 
 
 def summary_of(record: RunRecord) -> Summary:
-    summary: Summary = json.loads(_slim(record))
+    summary: Summary = from_json(_slim(record))
     return summary
 
 
@@ -64,7 +65,7 @@ def summaries(out: Path) -> Iterator[Summary]:
     texts = known["record"] if known is not None else None
     for name in sorted({*at, *fresh}):
         text = fresh[name] if name in fresh else texts[at[name]].as_py()  # type: ignore[index]
-        yield json.loads(text)
+        yield from_json(text)
 
 
 def present(out: Path) -> Mapping[str, Stamp]:

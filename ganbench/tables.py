@@ -168,8 +168,7 @@ def _csv(frame: pd.DataFrame) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([column.removesuffix(".1") for column in frame.columns])
-    columns = [["" if _is_nan(value) else value for value in frame[c]] for c in frame.columns]
-    writer.writerows(zip(*columns, strict=True))
+    writer.writerows(frame.where(frame.notna(), "").itertuples(index=False, name=None))
     return text.getvalue()
 
 
