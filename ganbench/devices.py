@@ -15,6 +15,7 @@ from ganbench.errors import IncompatibleParts, UsageError
 
 __all__ = [
     "describe",
+    "free_memory_bytes",
     "matmul_gflops_per_s",
     "peak_memory_bytes",
     "reset_peak_memory",
@@ -111,6 +112,17 @@ def peak_memory_bytes(device: torch.device) -> int:
 
     unit = 1 if platform.system() == "Darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def free_memory_bytes(device: torch.device) -> int:
+    """Memory that could be allocated on the device now."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    import psutil
+
+    return int(psutil.virtual_memory().available)
 
 
 @functools.lru_cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -128,7 +129,7 @@ class Run:
             components={
                 key: [part.identity() for part in parts] for key, parts in self.plan.parts().items()
             },
-            environment=self._environment(),
+            environment={**self._environment(), "feed": game.feed.kind},
             started_at=started_at.isoformat(timespec="seconds"),
             elapsed_s=round(elapsed_s(), 3),
         )
@@ -153,8 +154,7 @@ class Run:
 
     def _rehearse(self, data: Data, extractor: nn.Module | None) -> float:
         """Play one small evaluation and one step on a game of its own; return the step's GFLOPs."""
-        with isolated():
-            game = self._build(data)
+        with isolated(), closing(self._build(data)) as game:
             rule = self.plan.rule.create()
             check_batches(self.plan, rule, data)
             check_shapes(self.plan, game, data)
@@ -195,7 +195,7 @@ class Run:
             for tracker in self.trackers:
                 tracker.progress(snapshot)
 
-        with stop_requests() as stop:
+        with closing(training.game), stop_requests() as stop:
             training.run(
                 stop=lambda: bool(stop),
                 on_chunk=on_chunk,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -12,9 +12,12 @@ from ganbench.errors import UsageError
 from ganbench.protocols import Data
 from ganbench.streams import generator
 
-__all__ = ["Feed", "to_float"]
+__all__ = ["Feed", "Rows", "to_float"]
 
 _FULL_MICRO_BATCH = 1000
+
+Rows: TypeAlias = "Callable[[int], slice]"
+"""Which rows of a piece of n examples are wanted."""
 
 
 def to_float(x: Tensor) -> Tensor:
@@ -28,6 +31,8 @@ class Feed:
     The batch at position p (examples shown so far) depends on (seed, p) only, so a
     continuation needs nothing but p.
     """
+
+    kind = "resident"
 
     def __init__(
         self,
@@ -48,19 +53,17 @@ class Feed:
         self.batch_size: int = n if batch_size == "full" else batch_size
         default = min(self.batch_size, _FULL_MICRO_BATCH) if self.full else self.batch_size
         self.micro_batch_size = min(micro_batch_size or default, self.batch_size)
-        # Laid out once: a batch picked from it keeps the layout.
-        layout = torch.channels_last if channels_last and data.is_images else None
-        self._x = data.x.to(device, memory_format=layout or torch.preserve_format)
+        self._channels_last = channels_last and data.is_images
+        self._x = self._settled(data.x, device)
         self._seed = seed
-        self._device = device
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.int64)
 
     def indices(self, position: int) -> Tensor:
-        """Which examples the batch at `position` holds: int64 (batch_size,)."""
+        """Which examples the batch at `position` holds: int64 (batch_size,), where the data are."""
         n = len(self._x)
         if self.full:
-            return torch.arange(n, device=self._device)
+            return torch.arange(n, device=self._x.device)
         epoch, start = divmod(position, n)
         head = self._order_of(epoch)[start : start + self.batch_size]
         if len(head) == self.batch_size:
@@ -68,15 +71,43 @@ class Feed:
         tail = self._order_of(epoch + 1)[: self.batch_size - len(head)]
         return torch.cat([head, tail])
 
-    def micro_batches(self, indices: Tensor) -> Iterator[Tensor]:
-        """The examples at `indices` as players see them, in pieces of `micro_batch_size`."""
-        whole = len(indices) <= self.micro_batch_size
-        for piece in (indices,) if whole else indices.split(self.micro_batch_size):
-            yield to_float(self._x.index_select(0, piece))
+    def micro_batches(self, indices: Tensor, rows: Rows | None = None) -> Iterator[Tensor]:
+        """The examples at `indices` as players see them, in pieces of `micro_batch_size`; of each
+        piece all, or the `rows`."""
+        for piece in self._examples(indices, rows):
+            yield to_float(piece)
+
+    def examples(self, indices: Tensor) -> Tensor:
+        """The examples at `indices` as the data has them, on the device."""
+        first, *rest = self._examples(indices, None)
+        return torch.cat([first, *rest]) if rest else first
+
+    def pieces(self, batch: Tensor) -> tuple[Tensor, ...]:
+        """A batch, be it of indices or of examples, in pieces of `micro_batch_size`."""
+        whole = len(batch) <= self.micro_batch_size
+        return (batch,) if whole else batch.split(self.micro_batch_size)
+
+    def close(self) -> None:
+        """End what a feed has besides memory. It draws no more batches."""
+
+    def _settled(self, x: Tensor, device: torch.device) -> Tensor:
+        """The data where they stay while players train on `device`."""
+        return x.to(device)
+
+    def _examples(self, indices: Tensor, rows: Rows | None) -> Iterator[Tensor]:
+        for piece in self.pieces(indices):
+            yield self._laid_out(self._x.index_select(0, wanted(piece, rows)))
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        return x.contiguous(memory_format=torch.channels_last) if self._channels_last else x
 
     def _order_of(self, epoch: int) -> Tensor:
         if epoch != self._epoch:
             stream = generator(self._seed, "data", epoch)
-            self._order = torch.randperm(len(self._x), generator=stream).to(self._device)
+            self._order = torch.randperm(len(self._x), generator=stream).to(self._x.device)
             self._epoch = epoch
         return self._order
+
+
+def wanted(piece: Tensor, rows: Rows | None) -> Tensor:
+    return piece if rows is None else piece[rows(len(piece))]

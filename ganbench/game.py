@@ -18,6 +18,7 @@ from ganbench.feed import Feed
 from ganbench.loss_sum import combine
 from ganbench.objective import Objective
 from ganbench.player import Player
+from ganbench.prefetch import feed_for
 from ganbench.protocols import Data, Loss, Rule, Scorer, Terms
 from ganbench.streams import generator, isolated, seed_of
 
@@ -133,6 +134,10 @@ class Game:
         self.step += 1
         return terms
 
+    def close(self) -> None:
+        """End what the game has besides memory: no more steps are played."""
+        self.feed.close()
+
     @property
     def final_generator(self) -> nn.Module:
         """The generator to evaluate: the averaged one where averaging is on, here or in G's
@@ -231,7 +236,7 @@ def build_game(
     return make(
         *players,
         loss,
-        Feed(data, spec.batch_size, spec.micro_batch_size, spec.seed, device, spec.channels_last),
+        feed_for(spec, data, device),
         z_dim=spec.z_dim,
         seed=spec.seed,
         device=device,

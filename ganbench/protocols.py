@@ -83,15 +83,17 @@ class Loss(Protocol):
 
 @dataclass(frozen=True)
 class Data:
-    """A data set in memory.
+    """A data set in memory, or in a file that is read as it is used.
 
     `x`: uint8 images (N, C, H, W), which players see as float in [−1, 1], or float points (N, d),
-    which they see as they are. `labels`: int64 (N,), or None.
+    which they see as they are. `labels`: int64 (N,), or None. `lazy`: `x` is a memory-mapped file
+    (`numpy.memmap`, `torch.from_file`), which need not fit in memory.
     """
 
     x: Tensor
     labels: Tensor | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    lazy: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:

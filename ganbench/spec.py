@@ -84,6 +84,9 @@ class RunSpec(BaseModel):
     )
     threads: Count | None = Field(None, description="CPU threads; all usable cores if not given")
     precision: Precision = Field("fp32", description="fp32, tf32, bf16 or fp16")
+    feed: Literal["auto", "resident", "prefetch"] = Field(
+        "auto", description="where data lie: resident on the device, or prefetch: brought by batch"
+    )
     ranks: Count | None = Field(
         None, description="processes that share every batch; as many as torchrun started"
     )

@@ -122,7 +122,7 @@ def test_channels_last_lays_out_images_weights_and_what_the_optimizer_keeps(play
     game.play(rule)
     weights = [p for p in game.generator.parameters if p.ndim == 4 and p.shape[1] > 1]
     kept = [game.generator.optimizer.state[p]["exp_avg"] for p in weights]
-    laid_out = [*weights, *kept, game.feed._x]
+    laid_out = [*weights, *kept, *game.feed.micro_batches(game.draw())]
     assert weights
     assert all(t.is_contiguous(memory_format=torch.channels_last) for t in laid_out)
 

@@ -63,6 +63,11 @@ _SETTINGS: dict[str, tuple[str, str, str]] = {
     "device": ("Default: auto.", MACHINE, "auto|cpu|cuda|cuda:N|mps"),
     "threads": ("CPU threads. Default: all usable cores.", MACHINE, "N"),
     "precision": ("Default: fp32.", MACHINE, "fp32|tf32|bf16|fp16"),
+    "feed": (
+        "Where data lie. Default: on the device if they fit.",
+        MACHINE,
+        "auto|resident|prefetch",
+    ),
     "ranks": ("Demand N processes, as torchrun starts them.", MACHINE, "N"),
     "checkpoint_every": ("Save what a continuation needs.", OUTPUT, "STEPS"),
 }

@@ -47,10 +47,11 @@ class TeamGame(Game):
     ) -> Terms:
         before = [_taken(player) for player in self.players]
         totals: dict[str, Tensor] = {}
-        for piece in batch.split(self.feed.micro_batch_size):
+        pieces = self.feed.pieces(batch)
+        examples = self.feed.micro_batches(batch, self.team.rows)
+        for piece, x_real in zip(pieces, examples, strict=True):
             n, rows = len(piece), self.team.rows(len(piece))
             z = torch.randn(n, self.z_dim, device=self.device, generator=self._latents)
-            (x_real,) = self.feed.micro_batches(piece[rows])
             share = len(x_real) / len(batch)
             with DrawnForAll(n, rows):
                 terms = add_gradient(x_real, z[rows], share)

@@ -112,12 +112,12 @@ def _counted_fakes(
 
 
 def _counted_batches(
-    ledger: Ledger, examples: _Examples, micro_batches: Callable[[Tensor], Iterator[Tensor]]
-) -> Callable[[Tensor], Iterator[Tensor]]:
+    ledger: Ledger, examples: _Examples, micro_batches: Callable[..., Iterator[Tensor]]
+) -> Callable[..., Iterator[Tensor]]:
     """Counts what happens until a batch is there, not what its user then does."""
 
-    def call(indices: Tensor) -> Iterator[Tensor]:
-        batches = iter(micro_batches(indices))
+    def call(*args: Any) -> Iterator[Tensor]:
+        batches = iter(micro_batches(*args))
         while True:
             with ledger.part(DATA):
                 examples.real = next(batches, None)
