@@ -107,7 +107,11 @@ def grid25(root: Path | None, n: Count = 10_000, sd: Positive = 0.025, seed: int
 
 
 def swissroll(root: Path | None, n: Count = 10_000, noise: Positive = 0.02, seed: int = 0) -> Data:
-    """A spiral in [−1, 1]²: t(cos t, sin t)/(4.5π), t uniform in [1.5π, 4.5π], plus noise."""
+    """A spiral in [−1, 1]²: t(cos t, sin t)/(4.5π), t uniform in [1.5π, 4.5π], plus noise.
+
+    The swiss roll of scikit-learn without its height, which Gulrajani et al. 2017
+    (arXiv:1704.00028), figure 1, show critics on.
+    """
     del root
     stream = torch.Generator().manual_seed(seed)
     t = 1.5 * math.pi * (1 + 2 * torch.rand(n, generator=stream))

@@ -21,7 +21,8 @@ __all__ = ["distance_to_equilibrium", "mmd", "mode_coverage", "wasserstein"]
 def distance_to_equilibrium() -> Metric:
     """‖(θ, ψ)‖, the distance of both players' parameters from the equilibrium at the origin.
 
-    Key distance_to_equilibrium. For data dirac and bilinear with the players of that name.
+    Key distance_to_equilibrium. For data dirac and bilinear with the players of that name;
+    the Dirac-GAN's: Mescheder et al. 2018 (arXiv:1801.04406), section 2.
     """
 
     def measure(evaluation: Evaluation) -> Mapping[str, float]:
@@ -70,7 +71,7 @@ def wasserstein(points: Annotated[int, Field(ge=2)] = 1000) -> Metric:
 
     The cost of the best one-to-one assignment under the Euclidean distance, by
     scipy.optimize.linear_sum_assignment. Of two samples of one law it is not 0 but about
-    n^(−1/2) in the plane. Key wasserstein.
+    n^(−1/2) in the plane. Key wasserstein. Peyré & Cuturi 2019 (arXiv:1803.00567), section 2.3.
     """
 
     def measure(evaluation: Evaluation) -> Mapping[str, float]:

@@ -29,5 +29,9 @@ def cosine(optimizer: Optimizer, steps: int, final: Share = 0.0) -> LRScheduler:
 
 
 def warmup(optimizer: Optimizer, steps: int, share: Share = 0.1) -> LRScheduler:
-    """Linear rise from a tenth of the learning rate over the first `share` of the steps."""
+    """Linear rise from a tenth of the learning rate over the first `share` of the steps.
+
+    Gradual warmup: Goyal et al. 2017 (arXiv:1706.02677), section 2.2, there from 1/k of the rate
+    of k workers.
+    """
     return LinearLR(optimizer, start_factor=0.1, total_iters=max(1, round(share * steps)))

@@ -26,7 +26,8 @@ def generator(
     """Fully connected, ReLU: z -> 256 -> 512 -> 512 -> the data's shape, any shape.
 
     (N, z_dim) -> (N, *shape). `output` is tanh for images, which lie in [−1, 1], and linear for
-    points, unless given. `init` glorot is Glorot uniform with zero biases, TensorFlow's default.
+    points, unless given. `init` glorot is Glorot uniform with zero biases, TensorFlow's default
+    (Glorot & Bengio 2010, eq. 16). The sizes are ganbench's own.
     """
     output = output or ("tanh" if len(shape) == 3 else "linear")
     net = nn.Sequential(
