@@ -79,6 +79,13 @@ def test_show_as_json_has_types_and_defaults(ganbench_cli):
     assert not weight["required"]
 
 
+def test_show_without_a_kind_explains_every_component_of_the_name(ganbench_cli):
+    assert ganbench_cli("plugins", "show", "hinge").out.startswith("loss hinge, from ganbench")
+    shown = json.loads(ganbench_cli("plugins", "show", "mlp", "--json").out)
+    assert [one["kind"] for one in shown] == ["generator", "discriminator"]
+    assert [one["name"] for one in shown] == ["mlp", "mlp"]
+
+
 def test_every_component_can_be_shown(ganbench_cli, registry):
     for kind in KINDS:
         for one in registry.components(kind):
@@ -98,6 +105,8 @@ def test_check_finds_no_problem_with_the_built_in_components(ganbench_cli):
         (["list", "lossy"], "no kind 'lossy'; did you mean 'loss'?"),
         (["show", "loss", "nonsatt"], "no loss 'nonsatt'; did you mean 'nonsat'?"),
         (["show", "loss", "adam"], "('adam' is an optimizer.)"),
+        (["show", "hinje"], "no component 'hinje'; did you mean 'hinge'?"),
+        (["show", "loss", "hinge", "adam"], "one component at a time"),
     ],
 )
 def test_a_wrong_name_is_told_the_nearest(ganbench_cli, args, message):

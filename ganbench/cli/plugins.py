@@ -58,22 +58,60 @@ def list_(
 
 @plugins_app.command()
 def show(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="loss, optimizer, data, …")],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="As in the list.")],
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="[KIND] NAME", help="As in the list, such as hinge or rule joint."),
+    ],
     as_json: _JSON = False,
 ) -> None:
-    """Explain one component: formula, paper, options with their types and defaults."""
-    from ganbench.commands import help_of
-    from ganbench.factories import options_of
-    from ganbench.plan import GIVEN_BY_HARNESS
+    """Explain one component: formula, paper, options with their types and defaults.
+
+    Without KIND, every component of that name; --json is then a list.
+    """
+    from ganbench.errors import UsageError
+
+    if len(words) > 2:
+        raise UsageError(f"one component at a time: plugins show [KIND] NAME, not {words}")
+    found = _named(*words) if len(words) == 1 else [_of_kind(*words)]
+    if as_json:
+        told = [_row(one) | {"doc": _doc(one), "options": _options(one)} for one in found]
+        print(json.dumps(told if len(words) == 1 else told[0], indent=2))
+        return
+    print("\n\n".join(_explained(one) for one in found))
+
+
+def _of_kind(kind: str, name: str) -> Registered:
     from ganbench.registry import default_registry
 
-    kind = _kind(kind)
-    one = default_registry().find(kind, name)
-    options = options_of(one.factory, GIVEN_BY_HARNESS.get(kind, 0)).values()
-    doc = help_of(one.factory) if kind == "command" else inspect.getdoc(one.factory)
-    doc = doc or "It says nothing about itself."
-    rows = [
+    return default_registry().find(_kind(kind), name)
+
+
+def _named(name: str) -> list[Registered]:
+    """Every component of that name, whatever its kind."""
+    from ganbench.errors import unknown
+    from ganbench.hookspecs import KINDS
+    from ganbench.registry import default_registry
+
+    every = [one for kind in KINDS for one in default_registry().components(kind)]
+    found = [one for one in every if name in (one.name, one.qualified_name)]
+    if not found:
+        raise unknown("component", name, dict.fromkeys(one.name for one in every))
+    return found
+
+
+def _doc(one: Registered) -> str:
+    from ganbench.commands import help_of
+
+    doc = help_of(one.factory) if one.kind == "command" else inspect.getdoc(one.factory)
+    return doc or "It says nothing about itself."
+
+
+def _options(one: Registered) -> list[dict[str, Any]]:
+    from ganbench.factories import options_of
+    from ganbench.plan import GIVEN_BY_HARNESS
+
+    options = options_of(one.factory, GIVEN_BY_HARNESS.get(one.kind, 0)).values()
+    return [
         {
             "name": option.name,
             "type": option.type_name,
@@ -82,16 +120,16 @@ def show(
         }
         for option in options
     ]
-    if as_json:
-        print(json.dumps(_row(one) | {"doc": doc, "options": rows}, indent=2))
-        return
-    print(f"{kind} {one.name}, from {one.plugin.dist} {one.plugin.version}\n\n{doc}\n")
-    if kind == "command":
-        print(f"Use: ganbench {one.name} --help")
-        return
-    print("\n".join(_option_lines(rows)))
+
+
+def _explained(one: Registered) -> str:
+    text = f"{one.kind} {one.name}, from {one.plugin.dist} {one.plugin.version}\n\n{_doc(one)}\n\n"
+    if one.kind == "command":
+        return f"{text}Use: ganbench {one.name} --help"
+    rows = _options(one)
     example = f":{rows[0]['name']}=…" if rows else ""
-    print(f"\nUse: ganbench run {_flag(kind)} {one.name}{example}")
+    use = f"Use: ganbench run {_flag(one.kind)} {one.name}{example}"
+    return text + "\n".join(_option_lines(rows)) + f"\n\n{use}"
 
 
 @plugins_app.command()
