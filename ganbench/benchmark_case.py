@@ -14,6 +14,7 @@ import torch
 from ganbench import devices
 from ganbench.errors import GanbenchError
 from ganbench.game import build_game
+from ganbench.graphs.check import as_a_run_plays
 from ganbench.plan import make_plan
 from ganbench.registry import default_registry
 from ganbench.spec import RunSpec
@@ -38,7 +39,7 @@ def time_case(benchmark: Any, settings: Mapping[str, Any], rounds: int) -> None:
     devices.set_up(device, plan.spec.threads, plan.spec.precision)
     with isolated():
         game = build_game(plan, plan.data.create(plan.spec.data_root), device)
-        rule = plan.rule.create()
+        rule = as_a_run_plays(plan.spec, game, plan.rule.create())
         cpu_ms: list[float] = []
 
         def play(steps: int) -> float:

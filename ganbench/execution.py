@@ -15,18 +15,14 @@ import torch
 from torch import nn
 
 from ganbench import devices
-from ganbench.checkpoint import (
-    load_checkpoint,
-    save_checkpoint,
-    save_weights,
-    weights_sha256,
-)
+from ganbench.checkpoint import load_checkpoint, save_checkpoint, save_weights, weights_sha256
 from ganbench.errors import GanbenchError
-from ganbench.fast import check_took_effect, rehearse_compiled
+from ganbench.fast import check_took_effect, rehearse_compiled, ways_of
 from ganbench.files import write_text
 from ganbench.fit import check_batches, check_shapes
 from ganbench.flops import flop_counter
 from ganbench.game import Game, build_game
+from ganbench.graphs.check import graphed, why_not
 from ganbench.interrupts import stop_requests
 from ganbench.load import OtherLoad
 from ganbench.measure import evaluation_latents, measure
@@ -72,6 +68,7 @@ class Run:
     device: torch.device
     trackers: Sequence[Tracker]
     peak_memory_bytes: int = 0
+    why_no_graph: str | None = "steps are not its own"
 
     def execute(self) -> RunRecord:
         started, started_at = time.perf_counter(), datetime.now(timezone.utc)
@@ -129,7 +126,7 @@ class Run:
             components={
                 key: [part.identity() for part in parts] for key, parts in self.plan.parts().items()
             },
-            environment={**self._environment(), "feed": game.feed.kind},
+            environment=self._environment() | ways_of(game, self.why_no_graph),
             started_at=started_at.isoformat(timespec="seconds"),
             elapsed_s=round(elapsed_s(), 3),
         )
@@ -140,6 +137,7 @@ class Run:
         gflops_per_step = self._rehearse(data, extractor)
         warmup_steps = min(WARMUP_STEPS, spec.steps // 10)
         rule = self.plan.rule.create()
+        rule = graphed(rule, self.device) if self.why_no_graph is None else rule
         training = self._training(self._build(data), rule, spec.steps, warmup_steps)
         return gflops_per_step, training, self._resume(training)
 
@@ -167,6 +165,7 @@ class Run:
             check_took_effect(self.plan.spec, game.objective.used)
             if self.plan.spec.compile:
                 rehearse_compiled(self.plan.spec, game, rule)
+            self.why_no_graph = why_not(self.plan.spec, game, rule)
         return float(counter.get_total_flops() / 1e9)
 
     def _measure(self, *args: Any) -> Evaluated | None:
@@ -237,14 +236,13 @@ class Run:
         if not chunks:
             return None
         threads = torch.get_num_threads()
+        rate = devices.matmul_gflops_per_s(self.device, self.plan.spec.precision, threads)
         return throughput_of(
             chunks,
             images_per_step=training.game.nimg / training.game.step,
             warmup_steps=training.clock.warmup_steps,
             gflops_per_step=gflops_per_step,
-            matmul_gflops_per_s=devices.matmul_gflops_per_s(
-                self.device, self.plan.spec.precision, threads
-            ),
+            matmul_gflops_per_s=rate,
             peak_memory_bytes=self.peak_memory_bytes,
             timing_valid=timing_valid,
         )

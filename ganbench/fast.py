@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ganbench.compiling import check_compiler
-from ganbench.errors import IncompatibleParts
+from ganbench.errors import IncompatibleParts, UsageError
 from ganbench.scorers import check_examples_are_scored_alone
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ganbench.protocols import Rule
     from ganbench.spec import RunSpec
 
-__all__ = ["check_took_effect", "fast_path", "placed", "rehearse_compiled"]
+__all__ = ["check_took_effect", "fast_path", "placed", "rehearse_compiled", "ways_of"]
 
 
 def placed(module: nn.Module, spec: RunSpec, device: torch.device) -> nn.Module:
@@ -35,6 +35,11 @@ def fast_path(
 
     Raises `UsageError` for one that these parts or this machine can't follow.
     """
+    if spec.cuda_graph == "on" and device.type != "cuda":
+        raise UsageError(
+            f"cuda_graph is on, which needs a CUDA device, but device is '{device}': "
+            "drop --cuda-graph, or use --device cuda where there is one"
+        )
     if spec.channels_last and len(shape) != 3:
         raise IncompatibleParts(
             f"channels_last lays out images, but data '{spec.data}' has examples of shape "
@@ -79,6 +84,12 @@ def check_took_effect(spec: RunSpec, used: Iterable[str]) -> None:
             f"joint_batch scores real and fake examples in one batch, but loss '{spec.loss}' with "
             f"rule '{spec.rule}' never scores both as they are: drop --joint-batch"
         )
+
+
+def ways_of(game: Game, why_no_graph: str | None) -> dict[str, str]:
+    """Which way steps were made, of those that have the same bits."""
+    graph = "on" if why_no_graph is None else f"off: {why_no_graph}"
+    return {"feed": game.feed.kind, "cuda_graph": graph}
 
 
 def rehearse_compiled(spec: RunSpec, game: Game, rule: Rule) -> None:

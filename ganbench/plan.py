@@ -23,9 +23,11 @@ __all__ = ["Part", "Plan", "make_part", "make_plan"]
 # How many arguments the harness itself passes to a factory of each kind, before the options.
 GIVEN_BY_HARNESS = {"generator": 2, "discriminator": 1, "optimizer": 1, "schedule": 2, "data": 1}
 
-# What changes no result: where things are read and written, where data lie, and how often state is
-# saved.
-_NOT_HASHED = {"data_root", "extractor_weights", "checkpoint_every", "device", "feed"}
+# What changes no result: where things are read and written, where data lie, how steps are launched,
+# and how often state is saved.
+_NOT_HASHED = {
+    *("data_root", "extractor_weights", "checkpoint_every", "device", "feed", "cuda_graph"),
+}
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,9 @@ Rule: TypeAlias = "Callable[[Game], Terms]"
 """One step of the game: updates both players, returns the terms of their losses.
 
 A rule that needs k batches of different examples each step has an attribute `batches` = k, and is
-refused on data that has fewer.
+refused on data that has fewer. One whose steps all do the same operations on tensors, whatever the
+step's number and the tensors' values, says so by `same_each_step` = True: it may be recorded as a
+CUDA graph.
 """
 
 Schedule: TypeAlias = "Callable[[Any, int], Any]"

@@ -38,6 +38,7 @@ def alternating(n_dis: AtLeastOne = 1) -> Rule:
         game.generator.update()
         return {**d_terms, **g_terms}
 
+    step.same_each_step = True  # type: ignore[attr-defined]
     return step
 
 
@@ -52,6 +53,7 @@ def simultaneous() -> Rule:
         _move_both(game)
         return terms
 
+    step.same_each_step = True  # type: ignore[attr-defined]
     return step
 
 
@@ -79,6 +81,7 @@ def extragradient(batches: Literal[1, 2] | None = None) -> Rule:
         return terms
 
     step.batches = batches or 1  # type: ignore[attr-defined]
+    step.same_each_step = not same  # type: ignore[attr-defined]
     return step
 
 
@@ -103,6 +106,7 @@ def extragradient_past() -> Rule:
         _move_both(game)
         return terms
 
+    step.same_each_step = True  # type: ignore[attr-defined]
     return step
 
 
@@ -145,6 +149,7 @@ def joint() -> Rule:
         _move_both(game)
         return terms
 
+    step.same_each_step = True  # type: ignore[attr-defined]
     return step
 
 

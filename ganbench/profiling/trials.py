@@ -14,6 +14,7 @@ import torch
 from ganbench import devices
 from ganbench.errors import GanbenchError
 from ganbench.fast import check_took_effect
+from ganbench.graphs.check import as_a_run_plays
 from ganbench.plan import Plan, make_plan
 from ganbench.registry import Registry
 from ganbench.spec import FAST_PATH, RunSpec
@@ -48,7 +49,7 @@ class Bench:
         self._spec, self._device = plan.spec, device
         self._set_up()
         self.game = build(plan)
-        self._rule = plan.rule.create()
+        self._rule = as_a_run_plays(plan.spec, self.game, plan.rule.create())
         self.play(1)  # allocations, choices of kernels
         check_took_effect(self._spec, self.game.objective.used)
 

@@ -33,6 +33,7 @@ def refuse_settings(plan: Plan) -> None:
         "eval_every": (spec.eval_every > 0, "metrics are read at the end only"),
         "checkpoint_every": (spec.checkpoint_every > 0, "it keeps no checkpoints"),
         "feed=prefetch": (spec.feed == "prefetch", "all seeds pick from data on the device"),
+        "cuda_graph=on": (spec.cuda_graph == "on", "each seed's loss takes turns with the others'"),
         "ranks": (spec.ranks not in (None, 1), "it is one process"),
     }
     ways = "it has ways of its own to make a step"

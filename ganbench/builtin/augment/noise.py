@@ -41,7 +41,7 @@ class _InstanceNoise(Wrapper):
         return x + self._sigma * left * torch.randn_like(x)
 
     def after_d_update(self, module: nn.Module) -> None:
-        self._updates += 1
+        self._updates += 1 if self._anneal else 0
 
     def state_dict(self) -> dict[str, Any]:
         return {"updates": self._updates}

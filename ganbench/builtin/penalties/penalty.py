@@ -42,7 +42,7 @@ class Penalty:
         return {}
 
     def after_d_update(self, module: nn.Module) -> None:
-        self._updates += 1
+        self._updates = (self._updates + 1) % self._every
 
     def state_dict(self) -> dict[str, Any]:
         return {"updates": self._updates}
