@@ -104,23 +104,24 @@ class Evaluation:
 
     @property
     def root_real(self) -> Tensor:
-        """The square root of the real covariance: the dear half of a Fréchet distance."""
+        """A triangular root of the real covariance: the dear half of a Fréchet distance."""
         return self._real_side[1]
 
     @cached_property
     def _real_side(self) -> tuple[Moments, Tensor]:
         key = self._cache_key("moments")
         cached = feature_cache.load(key) if key else None
-        if cached and cached.keys() == {"mean", "covariance", "root"}:
-            return Moments(self.n_real, cached["mean"], cached["covariance"]), cached["root"]
+        if cached and cached.keys() == {"mean", "covariance", "triangular_root"}:
+            moments = Moments(self.n_real, cached["mean"], cached["covariance"])
+            return moments, cached["triangular_root"]
         if self._keep_features:
             moments = moments_of(self.features_real)
         else:
             moments = self._moments(self.x_real)
         root = square_root(moments.covariance)
         if key:
-            tensors = {"mean": moments.mean, "covariance": moments.covariance, "root": root}
-            feature_cache.save(key, tensors)
+            kept = {"mean": moments.mean, "covariance": moments.covariance}
+            feature_cache.save(key, {**kept, "triangular_root": root})
         return moments, root
 
     def _moments(self, images: Tensor) -> Moments:

@@ -21,7 +21,6 @@ __all__ = [
 
 ROWS_AT_ONCE = 4096
 _FIT_POINTS = 15
-_BLOCKS = 8
 
 
 @dataclass(frozen=True)
@@ -64,43 +63,48 @@ def moments_of(features: Tensor | Iterable[Tensor]) -> Moments:
 
 
 def square_root(covariance: Tensor) -> Tensor:
-    """The symmetric R with R·R = covariance, for a symmetric positive semidefinite (d, d).
+    """A lower triangular R with R·Rᵀ = covariance, for a symmetric positive semidefinite (d, d).
 
-    Eigenvalues that rounding made negative count as zero.
+    Cholesky's factor, up to signs, by a way that a singular covariance may go: with V·Λ·Vᵀ the
+    covariance and Q·U = Λ^½·Vᵀ, it is Uᵀ·U. Eigenvalues that rounding made negative count as zero.
     """
     eigenvalues, vectors = torch.linalg.eigh(covariance)
-    root: Tensor = (vectors * eigenvalues.clamp(min=0).sqrt()) @ vectors.T
-    return root
+    roots = eigenvalues.clamp(min=0).sqrt()
+    _, upper = torch.linalg.qr(roots[:, None] * vectors.T, mode="r")
+    return upper.T.contiguous()  # type: ignore[no-any-return]
 
 
 def frechet_distance(a: Moments, b: Moments, *, root_a: Tensor | None = None) -> float:
     """d² = ‖μ_a − μ_b‖² + tr Σ_a + tr Σ_b − 2 tr (Σ_a Σ_b)^½. Dowson & Landau 1982; FID when the
     features are Inception's (Heusel et al. 2017, arXiv 1706.08500, eq. 6).
 
-    The last trace is that of (R Σ_b R)^½ with R = Σ_a^½: symmetric, so that `eigvalsh` applies,
-    unlike to Σ_a Σ_b. Pass `root_a` = R to save the larger half of the work. Singular
-    covariances (n ≤ d) are fine. What rounding leaves below zero is zero.
+    The last trace is that of (Rᵀ Σ_b R)^½ with R Rᵀ = Σ_a: symmetric, so that `eigvalsh` applies,
+    unlike to Σ_a Σ_b. Pass `root_a` = R, lower triangular, to save the larger half of the work.
+    Singular covariances (n ≤ d) are fine: of n features at most n − 1 eigenvalues are not 0, and
+    the others, which rounding makes 1e-16 of the largest, would add their roots. What rounding
+    leaves below zero is zero.
     """
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"features of {len(a.mean)} and of {len(b.mean)} dimensions")
     root = square_root(a.covariance) if root_a is None else root_a
-    eigenvalues = torch.linalg.eigvalsh(_lower_triangle(root @ b.covariance, root))
-    trace = eigenvalues.clamp(min=0).sqrt().sum()
+    eigenvalues = torch.linalg.eigvalsh(_between(root, b.covariance), UPLO="U")
+    rank = min(a.n - 1, b.n - 1, len(root))  # at most: what lies below in order is rounding
+    trace = eigenvalues[len(root) - rank :].clamp(min=0).sqrt().sum()
     gap = (a.mean - b.mean).square().sum()
     distance = gap + a.covariance.trace() + b.covariance.trace() - 2 * trace
     return max(float(distance), 0.0)
 
 
-def _lower_triangle(x: Tensor, y: Tensor) -> Tensor:
-    """x @ y for a symmetric product (d, d), of which eigvalsh reads the lower triangle alone.
-    Of what lies above it, only what shares a block of rows is computed: nearly half is saved."""
-    d = len(x)
-    product = torch.zeros_like(x)
-    rows = math.ceil(d / _BLOCKS)
-    for start in range(0, d, rows):
-        end = start + rows
-        product[start:end, :end] = x[start:end] @ y[:, :end]
-    return product
+def _between(root: Tensor, covariance: Tensor) -> Tensor:
+    """Rᵀ Σ R for a lower triangular R and a symmetric Σ, both (d, d): its upper triangle, in a
+    third of the operations of two products. What lies below it has no meaning."""
+    from scipy.linalg.lapack import dsygst
+
+    # LAPACK counts columns first: the transpose of a tensor is its own view of the same memory.
+    product, info = dsygst(covariance.numpy().T, np.asfortranarray(root.numpy()), itype=2, lower=1)
+    if info:
+        raise ValueError(f"dsygst refuses its argument {-info}")
+    return torch.from_numpy(product.T)
 
 
 def frechet_infinity(

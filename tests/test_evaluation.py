@@ -116,7 +116,7 @@ def test_features_and_moments_are_those_of_all_the_images():
     assert torch.equal(one.features_real, Brightness()(one.x_real))
     assert one.moments_real.n == 150
     assert torch.allclose(one.moments_fake.mean, expected.double().mean(dim=0))
-    assert torch.allclose(one.root_real @ one.root_real, one.moments_real.covariance)
+    assert torch.allclose(one.root_real @ one.root_real.T, one.moments_real.covariance)
 
 
 def test_evaluating_moves_neither_random_state_nor_any_modules_mode():

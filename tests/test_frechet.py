@@ -55,6 +55,18 @@ def test_the_distance_is_the_one_with_scipys_matrix_square_root(n):
     assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-10 if n > 20 else 1e-6)
 
 
+def test_of_fewer_features_than_dimensions_the_trace_is_a_nuclear_norm_to_the_last_digits():
+    # With X and Y the centred features, Σ_a Σ_b = Xᵀ X Yᵀ Y / (n − 1)², whose nonzero eigenvalues
+    # are those of (X Yᵀ)ᵀ (X Yᵀ) / (n − 1)²: their roots are the singular values of X Yᵀ / (n − 1).
+    n, x, y = 30, features(30, 400, 0).double(), features(30, 400, 1).double()
+    gap = (x.mean(0) - y.mean(0)).square().sum()
+    x, y = x - x.mean(0), y - y.mean(0)
+    traces = (x.square().sum() + y.square().sum()) / (n - 1)
+    expected = gap + traces - 2 * torch.linalg.svdvals(x @ y.T).sum() / (n - 1)
+    a, b = moments_of(features(30, 400, 0)), moments_of(features(30, 400, 1))
+    assert frechet_distance(a, b) == pytest.approx(float(expected), rel=1e-12)
+
+
 def test_the_distance_is_symmetric_and_zero_to_itself():
     a, b = moments_of(features(300, 8, 0)), moments_of(features(200, 8, 1))
     assert frechet_distance(a, b) == pytest.approx(frechet_distance(b, a), rel=1e-12)
@@ -64,7 +76,8 @@ def test_the_distance_is_symmetric_and_zero_to_itself():
 def test_a_given_root_saves_work_and_changes_nothing():
     a, b = moments_of(features(300, 8, 0)), moments_of(features(200, 8, 1))
     root = square_root(a.covariance)
-    assert torch.allclose(root @ root, a.covariance, rtol=1e-12, atol=1e-12)
+    assert torch.equal(root, root.tril())
+    assert torch.allclose(root @ root.T, a.covariance, rtol=1e-12, atol=1e-12)
     assert frechet_distance(a, b, root_a=root) == frechet_distance(a, b)
 
 

@@ -150,7 +150,9 @@ def test_every_metric_of_inception_is_torch_fidelitys(inception_weights):
         kid_subsets=4,
         kid_subset_size=10,
     )
-    # FID is large beside what torch-fidelity's eigenvalues lose where n < d, about 1e-5.
+    # Of 12 fakes all but 11 eigenvalues are 0. The roots of what rounding makes of them are in
+    # torch-fidelity's trace, and not in ours: 3.5e-5 here. Ours is right: test_frechet.py.
+    assert ours.pop("fid") == pytest.approx(theirs.pop("fid"), abs=5e-5)
     assert ours == pytest.approx(theirs, rel=1e-6)
 
 
