@@ -124,6 +124,8 @@ def ganbench_data() -> Mapping[str, Factory]:
         "fashion-mnist-10k": f"{_HERE}.datasets:fashion_mnist_10k",
         "fashion-mnist": f"{_HERE}.datasets:fashion_mnist",
         "digits": f"{_HERE}.datasets:digits",
+        "folder": f"{_HERE}.stored:folder",
+        "npy": f"{_HERE}.stored:npy",
         "dirac": f"{_HERE}.games:dirac",
         "bilinear": f"{_HERE}.games:bilinear",
         "ring8": f"{_HERE}.games:ring8",
