@@ -6,7 +6,10 @@ import os
 import time
 from dataclasses import dataclass
 
-__all__ = ["OtherLoad"]
+__all__ = ["SHARED_DEVICE", "OtherLoad"]
+
+SHARED_DEVICE = "GANBENCH_SHARED_DEVICE"
+"""Set where whoever started this process has started another on the same GPU."""
 
 _NEGLIGIBLE = 0.05
 _SHORTEST_S = 0.5  # the system counts CPU time in hundredths of a second
@@ -40,7 +43,10 @@ class OtherLoad:
         return max(0.0, others_s / elapsed_s)
 
     def is_negligible(self) -> bool | None:
-        """Whether others used less than a twentieth of a core. None: too short to tell."""
+        """Whether others used less than a twentieth of a core, and the device is this process's own
+        as far as it was told. None: too short to tell."""
+        if os.environ.get(SHARED_DEVICE):
+            return False
         taken = self.cores_taken()
         return None if taken is None else taken < _NEGLIGIBLE
 

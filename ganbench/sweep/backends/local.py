@@ -8,11 +8,13 @@ import queue
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ganbench.errors import GanbenchError
+from ganbench.load import SHARED_DEVICE
 from ganbench.protocols import Backend, Job, JobEnd
 
 __all__ = ["Place", "local", "places"]
@@ -20,18 +22,21 @@ __all__ = ["Place", "local", "places"]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a worker runs: the cores it is pinned to, none for no pinning, and its GPU."""
+    """Where a worker runs: the cores it is pinned to, none for no pinning; its GPU, by its number
+    among those that this process sees; and whether another worker has the same one."""
 
     cores: tuple[int, ...]
     gpu: int | None = None
+    shares_gpu: bool = False
 
 
 def local(workers: int | None = None) -> Backend:
     """Processes of this machine, each pinned to cores of its own, or to a GPU.
 
     `workers`: how many. If not given, as many as the usable cores hold at the runs' `threads`, or
-    for runs on CUDA one a GPU. A process lives for many runs. One that dies loses only the run it
-    was at, which is tried once more by a fresh one.
+    for runs on CUDA one a GPU. Workers beyond the number of GPUs share one, which marks timings as
+    not valid. Runs that name their GPU (`cuda:1`) have one worker. A process lives for many runs;
+    one that dies loses only the run it was at, which is tried once more by a fresh one.
     """
     if workers is not None and workers < 1:
         raise ValueError(f"workers is {workers}, but must be 1 or more")
@@ -163,11 +168,17 @@ def places(jobs: Sequence[Job], workers: int | None) -> list[Place]:
     """Where workers go."""
     n_cores = len(_cores())
     cores = _cores() if hasattr(os, "sched_getaffinity") else []
-    if any(str(job.settings["device"]).startswith("cuda") for job in jobs):
+    devices = [str(job.settings["device"]) for job in jobs]
+    if any(device.startswith("cuda:") for device in devices):
+        n = workers or 1
+        return [Place(tuple(cores[i::n]), shares_gpu=n > 1) for i in range(n)]
+    if "cuda" in devices:
         import torch
 
         gpus = torch.cuda.device_count()
-        return [Place(tuple(cores[i % gpus :: gpus]), i % gpus) for i in range(workers or gpus)]
+        n = workers or gpus
+        taken = Counter(i % gpus for i in range(n))
+        return [Place(tuple(cores[i::n]), i % gpus, taken[i % gpus] > 1) for i in range(n)]
     threads = max(int(job.settings["threads"] or 1) for job in jobs)
     workers = workers or max(1, n_cores // threads)
     each = n_cores // workers
@@ -185,7 +196,10 @@ def _start(place: Place) -> subprocess.Popen[str]:
     env: dict[str, str] = dict(os.environ)
     if place.gpu is not None:
         visible = env.get("CUDA_VISIBLE_DEVICES", "")
-        env["CUDA_VISIBLE_DEVICES"] = visible.split(",")[place.gpu] if visible else str(place.gpu)
+        seen = [name.strip() for name in visible.split(",")] if visible else None
+        env["CUDA_VISIBLE_DEVICES"] = seen[place.gpu] if seen else str(place.gpu)
+    if place.shares_gpu:
+        env[SHARED_DEVICE] = "1"
     settings: dict[str, Any] = {"cores": place.cores}
     return subprocess.Popen(
         [sys.executable, "-m", "ganbench.sweep.worker", json.dumps(settings)],
