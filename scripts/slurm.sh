@@ -8,6 +8,7 @@ set -euo pipefail
 STATE="${STATE:-/tmp/ganbench-slurm}"
 export SLURM_CONF="${SLURM_CONF:-$STATE/slurm.conf}"
 
+# A requeued job waits as long as credentials live, which is two minutes unless cred_expire says less.
 write_conf() {
     local host cores
     host="$(hostname -s)"
@@ -19,6 +20,7 @@ SlurmctldHost=$host(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
+AuthInfo=cred_expire=20
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres

@@ -35,7 +35,7 @@ pytestmark = [
 GRID = [
     *("--generator", "mlp:hidden=[8]", "--discriminator", "mlp:hidden=[8]", "--data", "ring8"),
     *("--metrics", "none", "--batch-size", "16", "--device", "cpu", "--z-dim", "4"),
-    *("--seed", "0..3", "--steps", "1500", "--checkpoint-every", "250", "--no-rehearse"),
+    *("--seed", "0..3", "--steps", "4000", "--checkpoint-every", "250", "--no-rehearse"),
 ]
 SLURM = ["--backend", "slurm", "--slurm-comment", "a test of ganbench"]
 
@@ -121,7 +121,13 @@ def test_a_drained_node_keeps_runs_waiting_until_it_is_back(tmp_path, expected):
     try:
         code, said, err = finish(start(tmp_path, "--detach"))
         assert code == 0, err
-        assert len(json.loads(said)["submitted"]) == 4
+        told = json.loads(said)
+        (array,) = arrays(tmp_path)
+        assert [task["task"] for task in told["tasks"]] == [f"{array}_{i}" for i in range(4)]
+        assert {task["run_id"] for task in told["tasks"]} == expected.keys()
+        assert all(task["submitted"] for task in told["tasks"])
+        code, said, err = finish(start(tmp_path, "--detach"))
+        assert [task["submitted"] for task in json.loads(said)["tasks"]] == [False] * 4, err
         code, said, err = finish(ganbench("status", tmp_path, "--json"))
         assert json.loads(said)["states"] == {"waiting": 4}, err
     finally:
@@ -131,6 +137,44 @@ def test_a_drained_node_keeps_runs_waiting_until_it_is_back(tmp_path, expected):
     assert len(arrays(tmp_path)) == 1, "what was in the queue was submitted again"
     code, said, err = finish(ganbench("collect", tmp_path, "--json"))
     assert (code, json.loads(said)["states"]) == (0, {"completed": 4}), err
+
+
+def queue(array: str) -> list[list[str]]:
+    """Number and state of each task that is in the queue."""
+    told = answer("squeue", "--noheader", "--array", "--format=%K %T", f"--jobs={array}")
+    return [line.split() for line in told.splitlines()]
+
+
+@pytest.mark.parametrize(
+    "stop", [["scontrol", "requeue"], ["scancel", "--signal=USR2"]], ids=["requeued", "time is up"]
+)
+def test_a_task_that_is_put_back_goes_on_from_where_it_was_to_the_same_weights(
+    tmp_path, expected, stop
+):
+    process = start(tmp_path)
+    until(lambda: checkpoints(tmp_path))
+    (array,) = arrays(tmp_path)
+    (checkpoint, *_) = checkpoints(tmp_path)
+    run_id = checkpoint.parent.name
+    task = str(
+        json.loads((tmp_path / "slurm" / f"{array}.json").read_text())["run_ids"].index(run_id)
+    )
+    # scancel tries again until a job that is already on its way out takes the signal.
+    stopping = subprocess.Popen([*stop, f"{array}_{task}"], stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: [task, "PENDING"] in queue(array))
+    finally:
+        stopping.kill()
+        stopping.wait()
+    if "scancel" in stop:  # USR2, which is what comes before the time is up
+        record = json.loads((tmp_path / "runs" / run_id / "record.json").read_text())
+        assert record["status"] == "interrupted"
+        assert json.loads(checkpoint.read_text())["step"] == record["steps_done"]
+    assert checkpoint.exists()
+    code, said, err = finish(process)
+    assert (code, json.loads(said)["done"]) == (0, 4), err
+    assert {r.run_id: r.weights_sha256 for r in load_records(tmp_path)} == expected
+    assert arrays(tmp_path) == [array], "what was put back was submitted again"
 
 
 def test_a_killed_login_process_loses_nothing_and_nothing_is_submitted_twice(tmp_path, expected):

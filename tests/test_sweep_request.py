@@ -167,6 +167,21 @@ def test_parts_that_do_not_fit_are_named_with_the_exclusion_that_leaves_them_out
     assert len(plan_runs(left, registry)) == 2
 
 
+def test_runs_that_need_several_processes_or_seeds_at_once_are_refused(registry, monkeypatch):
+    seeds = settings_of({"base": {"vectorize": True}}, flags={"seed": "0..1"})
+    with pytest.raises(
+        UsageError, match=r"2 of the 2 runs can't be(?s:.*)--seeds 0\.\.4 --vectorize"
+    ):
+        plan_runs(seeds, registry)
+    with pytest.raises(UsageError, match=r"torchrun --nproc-per-node=2 -m ganbench run"):
+        plan_runs(settings_of({"base": {"ranks": 2}}), registry)
+    for name, value in {"RANK": 0, "WORLD_SIZE": 2, "LOCAL_RANK": 0, "MASTER_PORT": 29500}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
+    with pytest.raises(UsageError, match="torchrun started 2 processes of this sweep"):
+        plan_runs(settings_of(flags={"seed": "0"}), registry)
+
+
 def test_a_run_that_is_listed_twice_is_one_run(registry):
     runs = plan_runs(
         settings_of(flags={"opt": "adam:lr=1e-4,adam:lr=0.0001", "seed": "0"}), registry
@@ -285,3 +300,28 @@ def test_a_budget_of_images_keeps_the_first_runs_that_fit(registry):
     # 10 steps × 2 discriminator updates × 100 images = 2 kimg a run.
     assert len(within_kimg(runs, 7.9)) == 3
     assert len(within_kimg(runs, 8.0)) == 4
+
+
+def test_a_task_that_was_put_back_is_not_forced_again(tmp_path, monkeypatch):
+    from ganbench.protocols import Job, JobEnd
+    from ganbench.record import RunRecord
+    from ganbench.sweep.backends import slurm_task
+
+    forced: list[bool] = []
+
+    def execute_job(job: Job) -> JobEnd:
+        forced.append(job.force)
+        return JobEnd(job.run_id, "completed")
+
+    monkeypatch.setattr(slurm_task, "execute_job", execute_job)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    job = {"run_id": "a-run", "settings": {}, "out": str(tmp_path), "force": True}
+    folder = tmp_path / "runs" / "a-run"
+    folder.mkdir(parents=True)
+    for status, restarts in (("interrupted", 0), ("interrupted", 1), ("completed", 1)):
+        RunRecord(
+            run_id="a-run", spec=RunSpec(), spec_sha256="0", status=status, steps_done=1, nimg=1
+        ).save(folder)
+        monkeypatch.setenv("SLURM_RESTART_COUNT", str(restarts))
+        slurm_task.Task()(job)
+    assert forced == [True, False, True]

@@ -108,14 +108,23 @@ def _planned(asked: Request, say: Callable[[str], None]) -> Any:
 def _detach(asked: Request, planned: Any) -> int:
     """Hand over what is left and leave."""
     jobs = planned.jobs()
-    if jobs:
-        planned.backend.submit(jobs)
-    if not asked.quiet and not asked.as_json:
-        print(f"{len(jobs)} run(s) are with {planned.backend_name}")
+    submissions = planned.backend.submit(jobs) if jobs else []
+    tasks = [
+        {"run_id": run_id, "task": one.task(i), "submitted": not one.taken_over}
+        for one in submissions
+        for i, run_id in one.run_ids.items()
+    ]
+    done = len(planned.runs) - len(jobs)
+    new = sum(task["submitted"] for task in tasks)
+    if asked.as_json:
+        told = {"out": str(asked.out), "runs": len(planned.runs), "done": done, "tasks": tasks}
+        print(json.dumps(told, indent=2))
+    elif not asked.quiet:
+        before = f", {len(tasks) - new} of them from before" if len(tasks) > new else ""
+        already = f"; {done} already done" if done else ""
+        print(f"{len(tasks)} run(s) are with {planned.backend_name}{before}{already}")
         print(f"  how far they are:  ganbench status {asked.out}")
         print(f"  tables and errors: ganbench collect {asked.out}")
-    if asked.as_json:
-        print(json.dumps({"submitted": [job.run_id for job in jobs], "out": str(asked.out)}))
     return 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ganbench.errors import IncompatibleParts, UsageError
+from ganbench.launch import launch
 from ganbench.plan import Plan, make_plan
 from ganbench.registry import Registry
 from ganbench.spec import RunSpec
@@ -83,6 +84,7 @@ def plan_runs(everything: Sequence[Mapping[str, Any]], registry: Registry) -> li
     threads are 1 unless given, and `auto` is the device of this machine. Raises `UsageError` that
     tells every mistake.
     """
+    _refuse_torchrun()
     mistakes = Mistakes()
     runs: dict[str, PlannedRun] = {}
     for settings in everything:
@@ -100,6 +102,11 @@ def _plan(settings: Mapping[str, Any], registry: Registry) -> PlannedRun:
     from ganbench.devices import resolve_device
 
     spec = RunSpec(**{"threads": 1, **settings})
+    if spec.vectorize:
+        raise UsageError(
+            "vectorize is true, but a sweep trains each run by itself: leave it out, or for each "
+            "combination give ganbench run … --seeds 0..4 --vectorize --out DIR"
+        )
     settled: dict[str, Any] = spec.model_dump(mode="json", exclude_unset=True)
     settled["device"] = resolve_device(spec.device)
     for key in ("data_root", "extractor_weights"):
@@ -107,6 +114,16 @@ def _plan(settings: Mapping[str, Any], registry: Registry) -> PlannedRun:
         if path is not None:
             settled[key] = str(path.absolute())
     return PlannedRun(make_plan(RunSpec(**settled), registry), settled)
+
+
+def _refuse_torchrun() -> None:
+    size = launch().size
+    if size > 1:
+        raise UsageError(
+            f"torchrun started {size} processes of this sweep, which each would run all of it: "
+            "start it without torchrun. One run on several GPUs is "
+            f"torchrun --nproc-per-node={size} -m ganbench run …"
+        )
 
 
 def _common(

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ __all__ = ["Slurm", "slurm"]
 
 _LOOK_EVERY_S = 2.0
 _LARGEST_ARRAY = 1000
+_TIMES_UP = 100  # how often a task may run out of time; each time it goes on from where it was
+_NOTICE_S = 90  # before the time is up
 _GONE_FOR_GOOD_S = 10.0  # what a task wrote may reach this machine after it has left the queue
 
 
@@ -101,7 +103,7 @@ class Slurm:
             waiting = in_queue(earlier.array_id) if tasks else set()
             tasks = {i: run_id for i, run_id in tasks.items() if i in waiting}
             if tasks:
-                watched.append(Submission(out, earlier.array_id, tasks))
+                watched.append(replace(earlier, run_ids=tasks))
                 queued |= set(tasks.values())
         rest = [job for job in jobs if job.run_id not in queued]
         for first in range(0, len(rest), _LARGEST_ARRAY):
@@ -114,11 +116,12 @@ class Slurm:
         from ganbench.sweep.backends.slurm_task import Task
 
         folder = out / "slurm"
-        executor = submitit.SlurmExecutor(folder=folder / "%A")
+        executor = submitit.SlurmExecutor(folder=folder / "%A", max_num_timeout=_TIMES_UP)
         executor.update_parameters(
             job_name="ganbench",
             cpus_per_task=max(int(job.settings.get("threads") or 1) for job in jobs),
             stderr_to_stdout=True,
+            signal_delay_s=min(_NOTICE_S, 15 * int(self.parameters["time"])),
             additional_parameters={"requeue": True, **self.more},
             **self.parameters,
         )
@@ -127,7 +130,8 @@ class Slurm:
         except (submitit.core.utils.FailedJobError, OSError) as error:
             raise GanbenchError(f"SLURM refuses the array job: {error}") from error
         array_id = submitted[0].job_id.partition("_")[0]
-        submission = Submission(out, array_id, {i: job.run_id for i, job in enumerate(jobs)})
+        run_ids = {i: job.run_id for i, job in enumerate(jobs)}
+        submission = Submission(out, array_id, run_ids, alone=len(jobs) == 1)
         submission.save()
         return submission
 
@@ -155,7 +159,7 @@ def _watch(
                 since = gone_since.setdefault(key, time.monotonic())
                 if end is None and time.monotonic() - since < _GONE_FOR_GOOD_S:
                     continue
-                lost = JobEnd(run_id, "lost", f"SLURM task {submission.array_id}_{i} was ended")
+                lost = JobEnd(run_id, "lost", f"SLURM task {submission.task(i)} was ended")
                 report(end or lost)
                 del left[key]
         if stop() and not cancelled:

@@ -18,11 +18,18 @@ __all__ = ["Submission", "cancel", "in_queue", "read_end", "submissions", "write
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """An array job, and the run of each of its tasks."""
+    """An array job, and the run of each of its tasks that are meant. One run alone is no array for
+    submitit, so SLURM gives it no task number. `taken_over`: an earlier command submitted it."""
 
     out: Path
     array_id: str
     run_ids: Mapping[int, str]
+    alone: bool
+    taken_over: bool = False
+
+    def task(self, i: int) -> str:
+        """The name that squeue and scancel know the task by."""
+        return self.array_id if self.alone else f"{self.array_id}_{i}"
 
     def save(self) -> None:
         write_text(
@@ -38,32 +45,25 @@ def submissions(out: Path) -> list[Submission]:
         with contextlib.suppress(OSError, ValueError, KeyError):
             values = json.loads(file.read_text(encoding="utf-8"))
             run_ids = dict(enumerate(values["run_ids"]))
-            found.append(Submission(out, str(values["array_id"]), run_ids))
+            alone = len(run_ids) == 1
+            found.append(Submission(out, str(values["array_id"]), run_ids, alone, taken_over=True))
     return sorted(found, key=lambda one: (len(one.array_id), one.array_id))
 
 
 def in_queue(array_id: str) -> set[int]:
-    """The tasks of an array that are waiting or running. One run alone is no array for submitit:
-    SLURM gives it no task number, and here it is task 0."""
-    return {0 if word == "N/A" else int(word) for word in _task_numbers(array_id)}
-
-
-def _task_numbers(array_id: str) -> list[str]:
+    """The tasks of an array that are waiting or running. One run alone is task 0."""
     command = ["squeue", "--noheader", "--array", "--format=%K", f"--jobs={array_id}"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         if "Invalid job id" in done.stderr:  # so long gone that SLURM has forgotten it
-            return []
+            return set()
         raise GanbenchError(f"squeue does not answer: {done.stderr.strip()}")
-    return done.stdout.split()
+    return {0 if word == "N/A" else int(word) for word in done.stdout.split()}
 
 
 def cancel(watched: Iterable[Submission], *, pending_only: bool = False) -> None:
     """Cancel these tasks. Those under way get SIGTERM, on which a run saves what it has."""
-    tasks = []
-    for one in watched:
-        alone = _task_numbers(one.array_id) == ["N/A"]
-        tasks += [one.array_id if alone else f"{one.array_id}_{i}" for i in one.run_ids]
+    tasks = [one.task(i) for one in watched for i in one.run_ids]
     states = ["--state=PENDING"] if pending_only else []
     for first in range(0, len(tasks), 500):
         subprocess.run(["scancel", *states, *tasks[first : first + 500]], capture_output=True)

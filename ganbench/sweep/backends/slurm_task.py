@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-from ganbench.protocols import JobEnd
+from ganbench.interrupts import StopRequest
+from ganbench.protocols import Job, JobEnd
+from ganbench.store import status_of
 from ganbench.sweep.backends.slurm_queue import write_end
 from ganbench.sweep.job import execute_job, job_from
 
@@ -15,19 +20,60 @@ __all__ = ["Task"]
 
 
 class Task:
-    """A callable that submitit can send. When its time is up, submitit calls `checkpoint` and puts
-    the task back into the queue, where it goes on from the run's last checkpoint."""
+    """A callable that submitit can send. When its time is up the run saves what it has, and then
+    submitit calls `checkpoint` and puts the task back into the queue, where the run goes on."""
 
     def __call__(self, values: Mapping[str, Any]) -> None:
-        job = job_from(values)
+        job = _once_forced(job_from(values))
         array_id = os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ["SLURM_JOB_ID"]
+        notice = _Notice()
         try:
             end = execute_job(job)
         except KeyboardInterrupt:
             end = JobEnd(job.run_id, "interrupted")
+        if end.status == "interrupted":
+            notice.obey()
         write_end(Path(job.out), array_id, end)
 
     def checkpoint(self, values: Mapping[str, Any]) -> Any:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, values)
+
+
+def _once_forced(job: Job) -> Job:
+    """The job, no longer forced where this task was put back after it had saved what it had: to
+    force it again would throw that away."""
+    again = int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0
+    if job.force and again and status_of(Path(job.out), job.run_id) == "interrupted":
+        return replace(job, force=False)
+    return job
+
+
+class _Notice:
+    """Takes the signal that says the task must go, on which submitit would requeue it and exit in
+    the midst of a step. A run that is training is let save first; `obey` then does what submitit
+    would have done. Anything else goes at once."""
+
+    def __init__(self) -> None:
+        name = os.environ.get("SUBMITIT_PREEMPT_SIGNAL", "USR2")
+        self.number = signal.Signals[f"SIG{name}"]
+        before = signal.getsignal(self.number)
+        self.requeue: Callable[[int, FrameType | None], Any] | None = None
+        if callable(before):
+            self.requeue = before
+            signal.signal(self.number, self._take)
+        self.taken = False
+
+    def obey(self) -> None:
+        """Requeue the task and leave, if it has been told to go."""
+        if self.taken and self.requeue:
+            self.requeue(self.number, None)
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        stop = signal.getsignal(signal.SIGTERM)
+        self.taken = True
+        if not isinstance(stop, StopRequest):
+            self.obey()
+        elif not stop:
+            stop(number, frame)
