@@ -26,8 +26,12 @@ test-stops: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow tests/test_kill.py tests/test_sweep.py
 
 # On a SLURM cluster of one node, which is brought up and taken down; needs root, slurm-wlm, munge.
+# ganbench-dask lies beside the environment, so that other tests see ganbench without it.
 test-slurm: $(VENV)/.installed-dev
-	scripts/slurm.sh run $(BIN)/python -m pytest -m slurm
+	$(PIP) install 'distributed>=2024.8'
+	$(PIP) install --upgrade --no-deps --target $(VENV)/dask ./plugins/ganbench-dask
+	PYTHONPATH=$(VENV)/dask scripts/slurm.sh run $(BIN)/python -m pytest -m slow \
+		tests/test_slurm.py tests/test_backends_agree.py
 
 test-plugins:
 	PYTHON="$(PYTHON)" BASE="$(BIN)/python" TORCH_INDEX="$(TORCH_INDEX)" scripts/test_plugins.sh
