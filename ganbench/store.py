@@ -27,7 +27,14 @@ from ganbench.plan import Plan
 from ganbench.protocols import Tracker
 from ganbench.record import RunRecord
 
-__all__ = ["Outcome", "load_records", "run_in_store", "run_vectorized", "status_of"]
+__all__ = [
+    "Outcome",
+    "check_writable",
+    "load_records",
+    "run_in_store",
+    "run_vectorized",
+    "status_of",
+]
 
 log = logging.getLogger("ganbench")
 
@@ -84,7 +91,7 @@ def run_vectorized(
 
     found = {plan.run_id: _load(out / "runs" / plan.run_id) for plan in plans}
     done = {key for key, one in found.items() if one and one.status in _FINISHED and not force}
-    _check_writable(out)
+    check_writable(out)
     fresh = [plan for plan in plans if plan.run_id not in done]
     try:
         executes = train_many(fresh, trackers) if fresh else []
@@ -125,7 +132,7 @@ def _run(
     earlier = _load(final)
     if earlier is not None and earlier.status in _FINISHED and (execute is None or not force):
         return Outcome(earlier, final, already_done=True)
-    _check_writable(out)
+    check_writable(out)
     if force:
         shutil.rmtree(checkpoints, ignore_errors=True)
     work = final.with_name(f".{plan.run_id}.{socket.gethostname()}-{os.getpid()}.tmp")
@@ -176,7 +183,7 @@ def _load(folder: Path) -> RunRecord | None:
         return None
 
 
-def _check_writable(out: Path) -> None:
+def check_writable(out: Path) -> None:
     """Raise `UsageError` unless files can be made under `out`. Leaves nothing behind."""
     existing = next(p for p in (out, *out.absolute().parents) if p.exists())
     try:

@@ -313,7 +313,45 @@ def test_a_backend_that_is_not_there_is_explained(tmp_path):
         (["--backend", "local:workers=99"], "workers is 99"),
         (["--detach"], "--detach is for slurm"),
         (["--slurm-partition"], "needs a value"),
+        (["--slurm-time-min", "9"], "--slurm-time-min is for --backend slurm"),
     ):
         code, _, err = sweep(tmp_path / "out", *GRID, *flags)
         assert (code, told in err, "Traceback" in err) == (2, True, False), err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_in_place_of_the_results_folder_is_explained(tmp_path, ganbench_cli):
+    file = tmp_path / "results"
+    file.write_text("not a folder")
+    answer = ganbench_cli("sweep", *SMALL, "--no-rehearse", "--out", file)
+    assert (answer.code, answer.out) == (2, "")
+    assert "where nothing can be written" in answer.err
+    for command in ("status", "collect"):
+        answer = ganbench_cli(command, file)
+        assert (answer.code, answer.out) == (2, "")
+        assert "is a file: give the results folder" in answer.err
+    assert file.read_text() == "not a folder"
+
+
+def test_what_is_damaged_in_a_folder_is_left_out_and_the_same_command_mends_it(
+    tmp_path, ganbench_cli
+):
+    grid = [*SMALL, "--no-rehearse", "--steps", "20", "--seed", "0..4", "--backend", "serial"]
+    command = ["sweep", *grid, "--out", tmp_path, "--json"]
+    assert ganbench_cli(*command).code == 0
+    whole = weights(tmp_path)
+    paths = sorted(tmp_path.glob("runs/*/record.json"))
+    for path, text in zip(paths, ["", "[]", '{"run_id": "half'], strict=False):
+        path.write_text(text)
+    paths[3].unlink()
+    for name, text in (("half", '{"run_ids": ["a'), ("list", "[3]"), ("other", '{"run_ids": 3}')):
+        (tmp_path / "sweeps" / f"{name}.json").write_text(text)
+    answer = ganbench_cli("status", tmp_path, "--json")
+    told = json.loads(answer.out)
+    assert (answer.code, told["states"]) == (0, {"completed": 1, "waiting": 4})
+    assert "other.json is no list of a sweep's runs" in answer.err
+    assert ganbench_cli("collect", tmp_path).code == 1
+    assert (tmp_path / "throughput.csv").read_text().count("\n") == 1 + 1
+    told = json.loads(ganbench_cli(*command).out)
+    assert (told["done"], told["ran_now"]) == (5, 4)
+    assert weights(tmp_path) == whole

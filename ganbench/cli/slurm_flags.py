@@ -36,14 +36,18 @@ class SweepCommand(TyperCommand):
         return parsed
 
 
-def backend_options(context: typer.Context) -> dict[str, Any]:
+def backend_options(context: typer.Context, backend: str) -> dict[str, Any]:
     """The options of backend slurm that were given so: its own under their names, others as
-    `more`, which goes to sbatch."""
+    `more`, which goes to sbatch. Raises `UsageError` if the runs go to another backend."""
     from ganbench.cli.config import parse_value
     from ganbench.factories import options_of
+    from ganbench.grammar import parse_component
     from ganbench.sweep.backends.slurm import slurm
 
     given = context.meta.get(_META, {})
+    if given and parse_component(backend).name != "slurm":
+        flag = _PREFIX + next(iter(given)).replace("_", "-")
+        raise UsageError(f"{flag} is for --backend slurm, but the backend is '{backend}'")
     own = options_of(slurm, 0)
     options = {key: _as(own[key].default, value) for key, value in given.items() if key in own}
     more = {k.replace("_", "-"): parse_value(v) for k, v in given.items() if k not in own}

@@ -42,6 +42,8 @@ def _states(folder: Path) -> dict[str, Any]:
     from ganbench.errors import UsageError
     from ganbench.sweep.manifest import run_ids_of, state_of
 
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"'{folder}' is a file: give the results folder, sweep's --out")
     run_ids = run_ids_of(folder)
     if not run_ids:
         raise UsageError(f"no sweeps in '{folder}': start one with ganbench sweep --out {folder}")

@@ -200,7 +200,7 @@ def sweep(
             assignments=assignments or [],
             exclude=exclude or [],
             backend=backend,
-            backend_options=backend_options(context) | _given(scheduler=scheduler),
+            backend_options=backend_options(context, backend) | _given(scheduler=scheduler),
             detach=detach,
             budget=budget,
             dry_run=dry_run,

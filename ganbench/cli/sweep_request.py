@@ -70,12 +70,14 @@ def execute_sweep(asked: Request) -> int:
 def _planned(asked: Request, say: Callable[[str], None]) -> Any:
     """Every run, checked, with what is done of them and what the rest will take."""
     from ganbench.registry import default_registry
+    from ganbench.store import check_writable
     from ganbench.sweep.backend import make_backend
     from ganbench.sweep.budget import parse_budget
     from ganbench.sweep.expand import expand
     from ganbench.sweep.planning import plan_sweep
     from ganbench.sweep.request import make_request, parse_exclusion, read_sweep_file
 
+    check_writable(asked.out)
     registry = default_registry()
     registry.require_local_plugins()
     backend = make_backend(asked.backend, registry, **asked.backend_options)

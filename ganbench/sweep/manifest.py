@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+
+from pydantic import BaseModel
 
 from ganbench.errors import CannotWrite
 from ganbench.files import write_text
@@ -15,6 +17,8 @@ from ganbench.store import status_of
 from ganbench.sweep.claims import is_claimed
 
 __all__ = ["run_ids_of", "save_manifest", "state_of", "states"]
+
+log = logging.getLogger("ganbench")
 
 
 def save_manifest(out: Path, run_ids: Sequence[str]) -> None:
@@ -28,12 +32,19 @@ def save_manifest(out: Path, run_ids: Sequence[str]) -> None:
 
 
 def run_ids_of(out: Path) -> list[str]:
-    """The runs of all sweeps of the folder, each once."""
+    """The runs of all sweeps of the folder, each once. A file that can't be read is reported and
+    left out: the same sweep command writes it anew."""
     found: dict[str, None] = {}
     for file in sorted((out / "sweeps").glob("*.json")):
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            found |= dict.fromkeys(json.loads(file.read_text(encoding="utf-8"))["run_ids"])
+        try:
+            found |= dict.fromkeys(_Manifest.model_validate_json(file.read_bytes()).run_ids)
+        except (OSError, ValueError):
+            log.warning("%s is no list of a sweep's runs, and is left out", file)
     return list(found)
+
+
+class _Manifest(BaseModel):
+    run_ids: list[str]
 
 
 def state_of(out: Path, run_id: str) -> str:

@@ -42,7 +42,7 @@ def submissions(out: Path) -> list[Submission]:
     """What was submitted for runs under `out`, the oldest first."""
     found = []
     for file in (out / "slurm").glob("*.json"):
-        with contextlib.suppress(OSError, ValueError, KeyError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             values = json.loads(file.read_text(encoding="utf-8"))
             run_ids = dict(enumerate(values["run_ids"]))
             alone = len(run_ids) == 1
