@@ -168,8 +168,9 @@ def status_of(out: Path, run_id: str) -> str | None:
 
 
 def load_records(out: Path) -> list[RunRecord]:
-    """Every record under `out`, by run_id. One that can't be read is reported and left out."""
-    folders = sorted(p.parent for p in (out / "runs").glob("*/record.json"))
+    """Every record under `out`, by run_id. One that can't be read is reported and left out. Hidden
+    folders are of runs under way, or killed before theirs was renamed."""
+    folders = sorted(p.parent for p in (out / "runs").glob("[!.]*/record.json"))
     return [record for folder in folders if (record := _load(folder)) is not None]
 
 

@@ -12,18 +12,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import pytest
 
 from ganbench.store import load_records
 
+T = TypeVar("T")
 SMALL = [
     *("--generator", "mlp:hidden=[8]", "--discriminator", "mlp:hidden=[8]", "--data", "ring8"),
     *("--metrics", "none", "--batch-size", "16", "--device", "cpu", "--z-dim", "4"),
 ]
 GRID = ["--loss", "nonsat,hinge", "--opt", "adam,sgd", "--seed", "0..1", "--steps", "20"]
-LONG = ["--loss", "nonsat", "--seed", "0..3", "--steps", "1500", "--checkpoint-every", "250"]
+LONG = ["--loss", "nonsat", "--seed", "0..3", "--steps", "1500", "--checkpoint-every", "100"]
 
 
 def start(out: Path, *flags: str, **more) -> subprocess.Popen[str]:
@@ -50,16 +52,17 @@ def weights(out: Path) -> dict[str, str | None]:
     return {record.run_id: record.weights_sha256 for record in load_records(out)}
 
 
-def when(true: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    """Wait for something to be true while the process runs."""
+def when(true: Callable[[], T], process: subprocess.Popen[str]) -> T:
+    """What is true, as soon as it is, while the process runs."""
     deadline = time.monotonic() + 120
-    while not true():
+    while not (found := true()):
         assert process.poll() is None, finish(process)
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.01)
+    return found
 
 
-def workers_at_a_run(process: subprocess.Popen[str], out: Path) -> list[psutil.Process]:
+def workers_at_a_run(out: Path) -> list[psutil.Process]:
     """The workers of a sweep that hold a claim."""
     found = []
     for owner in (out / "claims").glob("[!.]*/*"):
@@ -71,7 +74,7 @@ def workers_at_a_run(process: subprocess.Popen[str], out: Path) -> list[psutil.P
 
 
 def started_at(out: Path) -> dict[str, float]:
-    return {p.parent.name: p.stat().st_mtime_ns for p in (out / "runs").glob("*/record.json")}
+    return {p.parent.name: p.stat().st_mtime_ns for p in (out / "runs").glob("[!.]*/record.json")}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +104,7 @@ def test_one_sweep_on_two_backends_gives_the_same_weights_and_is_then_found_done
     assert (local / "throughput.csv").read_text().count("\n") == 9
 
 
-def test_one_bad_run_fails_alone_and_the_sweep_says_so(tmp_path):
+def test_one_bad_run_fails_alone_and_the_sweep_says_so(tmp_path, ganbench_cli):
     plugin = tmp_path / "bad_loss.py"
     plugin.write_text(
         "from ganbench import hookimpl\n"
@@ -122,6 +125,9 @@ def test_one_bad_run_fails_alone_and_the_sweep_says_so(tmp_path):
     assert (code, told["runs"], told["completed"]) == (1, 4, 2), err
     assert [one["status"] for one in told["not_done"]] == ["failed", "failed"]
     assert "the sixth step is bad" in told["not_done"][0]["error"]
+    collected = ganbench_cli("collect", out)
+    assert collected.code == 1
+    assert collected.out.count("the sixth step is bad") == 2
     done = started_at(out)
     code, said, err = sweep(out, *flags, "--backend", "serial")
     assert code == 1
@@ -175,8 +181,7 @@ def test_no_run_begins_after_the_budget_of_time(tmp_path):
 @pytest.mark.slow
 def test_a_killed_worker_loses_only_its_run_which_a_fresh_one_does(tmp_path, serial_weights):
     process = start(tmp_path, *LONG, "--backend", "local:workers=2")
-    when(lambda: workers_at_a_run(process, tmp_path), process)
-    victim = workers_at_a_run(process, tmp_path)[0]
+    victim, *_ = when(lambda: workers_at_a_run(tmp_path), process)
     victim.kill()
     code, said, err = finish(process)
     assert code == 0, err
@@ -344,6 +349,9 @@ def test_what_is_damaged_in_a_folder_is_left_out_and_the_same_command_mends_it(
     for path, text in zip(paths, ["", "[]", '{"run_id": "half'], strict=False):
         path.write_text(text)
     paths[3].unlink()
+    # A run that was killed just before its folder was renamed: its record is nobody's yet.
+    shutil.copytree(paths[4].parent, paths[4].parent.with_name(f".{paths[4].parent.name}.vm-1.tmp"))
+    assert [record.run_id for record in load_records(tmp_path)] == [paths[4].parent.name]
     for name, text in (("half", '{"run_ids": ["a'), ("list", "[3]"), ("other", '{"run_ids": 3}')):
         (tmp_path / "sweeps" / f"{name}.json").write_text(text)
     answer = ganbench_cli("status", tmp_path, "--json")

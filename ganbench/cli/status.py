@@ -40,7 +40,7 @@ def collect(folder: _Folder = Path("results"), as_json: _Json = False) -> None:
 
 def _states(folder: Path) -> dict[str, Any]:
     from ganbench.errors import UsageError
-    from ganbench.sweep.manifest import run_ids_of, state_of
+    from ganbench.sweep.manifest import error_of, run_ids_of, state_of
 
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"'{folder}' is a file: give the results folder, sweep's --out")
@@ -53,7 +53,15 @@ def _states(folder: Path) -> dict[str, Any]:
         counts[state] = counts.get(state, 0) + 1
     done = counts.get("completed", 0) + counts.get("diverged", 0)
     left = {r: state for r, state in states.items() if state not in ("completed", "diverged")}
-    return {"out": str(folder), "runs": len(run_ids), "done": done, "states": counts, "left": left}
+    errors = {r: error_of(folder, r) for r, state in left.items() if state == "failed"}
+    return {
+        "out": str(folder),
+        "runs": len(run_ids),
+        "done": done,
+        "states": counts,
+        "left": left,
+        "errors": errors,
+    }
 
 
 def _tell(found: dict[str, Any], as_json: bool, *, reasons: bool = False) -> None:
@@ -66,7 +74,8 @@ def _tell(found: dict[str, Any], as_json: bool, *, reasons: bool = False) -> Non
     print(f"{found['done']} of {found['runs']} runs done: {counts}")
     left = list(found["left"].items())
     for run_id, state in left[:_SHOWN] if reasons else ():
-        print(f"  {state}: {run_id}")
+        error = found["errors"].get(run_id)
+        print(f"  {state}: {run_id}" + (f": {error}" if error else ""))
     if reasons and len(left) > _SHOWN:
         print(f"  and {len(left) - _SHOWN} more")
     if reasons:

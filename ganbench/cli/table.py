@@ -124,7 +124,7 @@ def summaries_of(folder: Path) -> Iterator[Summary]:
 def _require_runs(folder: Path) -> None:
     from ganbench.errors import UsageError
 
-    if not any((folder / "runs").glob("*/record.json")):
+    if not any((folder / "runs").glob("[!.]*/record.json")):
         raise UsageError(
             f"no runs in '{folder}': make one with `ganbench run --out {folder}`, "
             "or name the folder that an earlier one wrote to"

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from ganbench.errors import CannotWrite
+from ganbench.errors import CannotWrite, UsageError
 from ganbench.files import write_text
+from ganbench.record import RunRecord
 from ganbench.store import status_of
 from ganbench.sweep.claims import is_claimed
 
-__all__ = ["run_ids_of", "save_manifest", "state_of", "states"]
+__all__ = ["error_of", "run_ids_of", "save_manifest", "state_of", "states"]
 
 log = logging.getLogger("ganbench")
 
@@ -53,6 +54,14 @@ def state_of(out: Path, run_id: str) -> str:
     if status in ("completed", "diverged"):
         return status
     return "running" if is_claimed(out, run_id) else status or "waiting"
+
+
+def error_of(out: Path, run_id: str) -> str:
+    """What a failed run's record says of why."""
+    try:
+        return RunRecord.load(out / "runs" / run_id).error or ""
+    except (OSError, ValueError, UsageError):
+        return ""
 
 
 def states(out: Path, run_ids: Sequence[str]) -> Counter[str]:

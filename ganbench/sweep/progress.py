@@ -37,7 +37,7 @@ class Watch:
 
     def on_end(self, end: JobEnd) -> None:
         self.ended += 1
-        self.failed += end.status not in ("completed", "diverged", "done", "skipped")
+        self.failed += end.status in ("failed", "lost", "unwritable")
         elapsed_s = time.monotonic() - self.started
         left_s = elapsed_s / self.ended * (self.total - self.ended)
         line = f"[{self.ended}/{self.total}] {end.status} {end.run_id}"
