@@ -319,6 +319,7 @@ def test_a_backend_that_is_not_there_is_explained(tmp_path):
         (["--detach"], "--detach is for slurm"),
         (["--slurm-partition"], "needs a value"),
         (["--slurm-time-min", "9"], "--slurm-time-min is for --backend slurm"),
+        (["--backend", "slurm", "--slurm-time-min", "0"], "time_min is 0"),
     ):
         code, _, err = sweep(tmp_path / "out", *GRID, *flags)
         assert (code, told in err, "Traceback" in err) == (2, True, False), err

@@ -49,6 +49,9 @@ def slurm(
     how many tasks of an array at once. `more`: any other options of sbatch, without the dashes; on
     the command line --slurm-KEY VALUE gives each of these. A run has as many CPUs as threads.
     """
+    for name, n in (("time_min", time_min), ("array_parallelism", array_parallelism)):
+        if n < 1:
+            raise ValueError(f"{name} is {n}, but must be 1 or more")
     if shutil.which("sbatch") is None:
         raise UsageError("backend 'slurm' submits with sbatch, which is not on this machine's path")
     answer = subprocess.run(["sinfo", "--noheader"], capture_output=True, text=True)
