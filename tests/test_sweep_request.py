@@ -325,3 +325,33 @@ def test_a_task_that_was_put_back_is_not_forced_again(tmp_path, monkeypatch):
         monkeypatch.setenv("SLURM_RESTART_COUNT", str(restarts))
         slurm_task.Task()(job)
     assert forced == [True, False, True]
+
+
+def test_a_task_that_was_put_back_waits_until_the_claim_of_a_node_that_failed_lapses(
+    tmp_path, monkeypatch, registry
+):
+    import os
+    import time
+    from dataclasses import asdict
+
+    from ganbench.protocols import Job
+    from ganbench.store import status_of
+    from ganbench.sweep.backends import slurm_task
+    from ganbench.sweep.backends.slurm_queue import read_end
+    from ganbench.sweep.claims import GONE_AFTER_S
+
+    base = {"data": "dirac", "generator": "dirac", "discriminator": "dirac", "metrics": "none"}
+    (planned,) = plan_runs(settings_of(base={**base, "steps": 5, "device": "cpu"}), registry)
+    owner = tmp_path / "claims" / planned.run_id / "their-token"
+    owner.parent.mkdir(parents=True)
+    owner.write_text('{"machine": "another node", "pid": 1, "began": 0.0}')
+    monkeypatch.setattr(slurm_task, "_LOOK_EVERY_S", 0.2)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    job = asdict(Job(planned.run_id, planned.settings, str(tmp_path)))
+    for restarts, lapses_in_s, then in (("0", GONE_AFTER_S, "busy"), ("1", 1.0, "completed")):
+        heard = time.time() - GONE_AFTER_S + lapses_in_s
+        os.utime(owner, (heard, heard))
+        monkeypatch.setenv("SLURM_RESTART_COUNT", restarts)
+        slurm_task.Task()(job)
+        assert read_end(tmp_path, "7", planned.run_id).status == then
+    assert status_of(tmp_path, planned.run_id) == "completed"

@@ -23,12 +23,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["claim", "forget_claims", "is_claimed"]
+__all__ = ["GONE_AFTER_S", "claim", "forget_claims", "is_claimed"]
 
 # A claim was there first; or this rename came about, and a server that lost its answer tried again.
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT)
 _HEARTBEAT_S = 20.0
-_GONE_AFTER_S = 120.0
+GONE_AFTER_S = 120.0
 
 
 @contextmanager
@@ -142,7 +142,7 @@ def _is_gone(owner: Path) -> bool:
     except (ValueError, KeyError, TypeError):
         pass  # half written when the disk was full, say: only its age counts
     try:
-        return _now(owner.parent.parent) - owner.stat().st_mtime > _GONE_AFTER_S
+        return _now(owner.parent.parent) - owner.stat().st_mtime > GONE_AFTER_S
     except FileNotFoundError:
         return False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,12 @@ from ganbench.interrupts import StopRequest
 from ganbench.protocols import Job, JobEnd
 from ganbench.store import status_of
 from ganbench.sweep.backends.slurm_queue import write_end
+from ganbench.sweep.claims import GONE_AFTER_S
 from ganbench.sweep.job import execute_job, job_from
 
 __all__ = ["Task"]
+
+_LOOK_EVERY_S = 5.0
 
 
 class Task:
@@ -28,7 +32,7 @@ class Task:
         array_id = os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ["SLURM_JOB_ID"]
         notice = _Notice()
         try:
-            end = execute_job(job)
+            end = _execute(job)
         except KeyboardInterrupt:
             end = JobEnd(job.run_id, "interrupted")
         if end.status == "interrupted":
@@ -41,13 +45,25 @@ class Task:
         return DelayedSubmission(self, values)
 
 
+def _execute(job: Job) -> JobEnd:
+    """A task that was put back may find its own claim from a node that failed, which lapses."""
+    end = execute_job(job)
+    deadline = time.monotonic() + GONE_AFTER_S + _LOOK_EVERY_S
+    while end.status == "busy" and _was_put_back() and time.monotonic() < deadline:
+        time.sleep(_LOOK_EVERY_S)
+        end = execute_job(job)
+    return end
+
+
 def _once_forced(job: Job) -> Job:
     """The job, no longer forced where this task was put back after it had saved what it had: to
     force it again would throw that away."""
-    again = int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0
-    if job.force and again and status_of(Path(job.out), job.run_id) == "interrupted":
-        return replace(job, force=False)
-    return job
+    saved = _was_put_back() and status_of(Path(job.out), job.run_id) == "interrupted"
+    return replace(job, force=False) if job.force and saved else job
+
+
+def _was_put_back() -> bool:
+    return int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0
 
 
 class _Notice:
