@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, MutableMapping
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakIdKeyDictionary
 
 from ganbench import feature_cache
-from ganbench.errors import GanbenchError, IncompatibleParts
+from ganbench.errors import IncompatibleParts
 from ganbench.frechet import ROWS_AT_ONCE, Moments, moments_of, square_root
-from ganbench.streams import isolated
+from ganbench.inference import extract, generate, to_uint8
+from ganbench.neighbours import squared_radii
 
 __all__ = ["Evaluation", "extract", "generate", "to_uint8"]
 
-_BATCH_SIZE = 64  # the fastest on a CPU: a batch's activations stay in its caches
-_PIXELS_AT_ONCE = _BATCH_SIZE * 64 * 64
-_POINTS_AT_ONCE = 10_000
+# Of data sets in use, as they were at some version: a run's evaluations read them once.
+_SHA256: MutableMapping[Tensor, tuple[int, str]] = WeakIdKeyDictionary()
 _WORTH_CACHING = 1000  # real images; fewer are quicker to extract again than worth a file
 
 
@@ -92,6 +92,17 @@ class Evaluation:
             feature_cache.save(key, {"features": features})
         return features
 
+    def radii_real(self, k: int) -> Tensor:
+        """Squared distances of real features to their k-th nearest other one: (n_real,)."""
+        key = self._cache_key(f"radii of {k} neighbours")
+        cached = feature_cache.load(key) if key else None
+        if cached and cached.keys() == {"radii"}:
+            return cached["radii"]
+        radii = squared_radii(self.features_real, k)
+        if key:
+            feature_cache.save(key, {"radii": radii})
+        return radii
+
     @cached_property
     def moments_fake(self) -> Moments:
         if self._keep_features:
@@ -161,54 +172,13 @@ class Evaluation:
         }
         return feature_cache.key_of(facts)
 
-    @cached_property
+    @property
     def _data_sha256(self) -> str:
-        return feature_cache.sha256_of(self.x_real)
-
-
-def to_uint8(x: Tensor) -> Tensor:
-    """Images in [−1, 1] -> the nearest of 256 levels, ⌊255 (x + 1)/2 + ½⌋, clamped: the pixels
-    that `torchvision.utils.save_image` would write, and the ones that were read, for real data.
-    """
-    return x.float().clamp(-1, 1).add(1).mul(127.5).add(0.5).to(torch.uint8)
-
-
-def generate(generator: nn.Module, z: Tensor, device: torch.device, *, like: Tensor) -> Tensor:
-    """`generator(z)` in eval mode, in batches, on the CPU: uint8 images if `like` is images
-    (N, C, H, W), which it should resemble, else float32 points.
-
-    Raises `GanbenchError` for images with a pixel that is not a number.
-    """
-    images = like.ndim == 4
-    at_once = _images_at_once(like, _BATCH_SIZE) if images else _POINTS_AT_ONCE
-    drawn = []
-    with _evaluating(generator):
-        for batch in _batches(z, at_once):
-            x = generator(batch.to(device)).detach()  # a view of a parameter has a gradient still
-            if images and x.isnan().any():
-                raise GanbenchError("the generator drew pixels that are not a number")
-            drawn.append((to_uint8(x) if images else x.float()).cpu())
-    return torch.cat(drawn)
-
-
-def extract(extractor: nn.Module, images: Tensor, device: torch.device) -> Tensor:
-    """uint8 images (N, C, H, W) -> features (N, feature_dim), float32 on the CPU, in batches."""
-    at_once = _images_at_once(images, getattr(extractor, "batch_size", _BATCH_SIZE))
-    with _evaluating(extractor):
-        features = [
-            extractor(batch.to(device)).float().cpu() for batch in _batches(images, at_once)
-        ]
-    return torch.cat(features)
-
-
-def _batches(x: Tensor, at_once: int) -> Iterator[Tensor]:
-    return (x[start : start + at_once] for start in range(0, len(x), at_once))
-
-
-def _images_at_once(images: Tensor, at_most: int) -> int:
-    """A batch whose activations stay within bounds however large an image is."""
-    pixels = images.shape[-2] * images.shape[-1]
-    return max(1, min(at_most, _PIXELS_AT_ONCE // max(pixels, 1)))
+        version, known = _SHA256.get(self.x_real, (None, ""))
+        if version != self.x_real._version:
+            known = feature_cache.sha256_of(self.x_real)
+            _SHA256[self.x_real] = (self.x_real._version, known)
+        return known
 
 
 def _arithmetic(device: torch.device) -> list[str | int]:
@@ -219,22 +189,3 @@ def _arithmetic(device: torch.device) -> list[str | int]:
     if device.type == "cuda":
         return [torch.__version__, torch.cuda.get_device_name(device)]
     return [torch.__version__, device.type]
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Eval mode, no gradients, full float32, randomness from a seed of its own; then as before."""
-    modes = {part: part.training for part in module.modules()}
-    allow_tf32 = torch.backends.cudnn.allow_tf32
-    precision = torch.get_float32_matmul_precision()
-    module.eval()
-    torch.backends.cudnn.allow_tf32 = False
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.inference_mode(), isolated(0):
-            yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = allow_tf32
-        torch.set_float32_matmul_precision(precision)
-        for part, training in modes.items():
-            part.training = training

@@ -5,18 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["density_and_coverage", "precision_and_recall"]
+__all__ = ["density_and_coverage", "precision_and_recall", "squared_radii"]
 
 _ROWS_AT_ONCE = 1024
 
 
-def precision_and_recall(fake: Tensor, real: Tensor, k: int) -> tuple[float, float]:
+def precision_and_recall(
+    fake: Tensor, real: Tensor, k: int, real_radii: Tensor | None = None
+) -> tuple[float, float]:
     """The share of `fake` (N, d) that lies in a ball around any of `real` (M, d), whose radius is
     the distance to its k-th nearest other real feature; and the same with the sides exchanged.
     With n ≤ k features, k is n − 1. Kynkäänniemi et al. 2019, arXiv 1904.06991, eq. 1 to 3.
+    `real_radii` are `squared_radii(real, k)`, where they are known.
     """
+    real_radii = squared_radii(real, k) if real_radii is None else real_radii
     fake, real = _centred(fake, real)
-    fake_radii, real_radii = _squared_radii(fake, k), _squared_radii(real, k)
+    fake_radii = _squared_radii(fake, k)
     inside, reached = [], torch.zeros(len(real), dtype=torch.bool)
     for start in range(0, len(fake), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
@@ -26,19 +30,27 @@ def precision_and_recall(fake: Tensor, real: Tensor, k: int) -> tuple[float, flo
     return _share(torch.cat(inside)), _share(reached)
 
 
-def density_and_coverage(fake: Tensor, real: Tensor, k: int) -> tuple[float, float]:
+def density_and_coverage(
+    fake: Tensor, real: Tensor, k: int, real_radii: Tensor | None = None
+) -> tuple[float, float]:
     """The number of real balls that a feature of `fake` (N, d) lies in, over k, on average; and
     the share of real balls with any of `fake` in it. Naeem et al. 2020, arXiv 2002.09797, eq. 3
     and 4. Density may exceed 1; only the real side's balls count, so outliers of G add nothing.
+    `real_radii` are `squared_radii(real, k)`, where they are known.
     """
+    radii = squared_radii(real, k) if real_radii is None else real_radii
     fake, real = _centred(fake, real)
-    radii = _squared_radii(real, k)
     balls, reached = 0, torch.zeros(len(real), dtype=torch.bool)
     for rows in torch.split(fake, _ROWS_AT_ONCE):
         inside = _squared_distances(rows, real) <= radii
         balls += int(inside.sum())
         reached |= inside.any(dim=0)
     return balls / (k * len(fake)), _share(reached)
+
+
+def squared_radii(real: Tensor, k: int) -> Tensor:
+    """Each real feature's squared distance to its k-th nearest other one: (M, d) -> (M,)."""
+    return _squared_radii(real - real.mean(dim=0), k)
 
 
 def _centred(fake: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:

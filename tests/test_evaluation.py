@@ -19,6 +19,7 @@ from ganbench.evaluation import Evaluation, to_uint8
 from ganbench.feed import to_float
 from ganbench.frechet import moments_of
 from ganbench.measure import measure
+from ganbench.neighbours import density_and_coverage, precision_and_recall, squared_radii
 from ganbench.plan import make_plan
 from ganbench.protocols import Data
 from ganbench.registry import default_registry
@@ -330,3 +331,29 @@ def test_features_on_a_gpu_are_those_on_the_cpu_whatever_tf32_is_set_to():
         torch.backends.cudnn.allow_tf32 = before
     on_cpu = evaluation(x_real, extractor=fmnist_cnn_v1()).features_real
     assert torch.allclose(on_gpu, on_cpu, rtol=1e-4, atol=1e-4)
+
+
+def test_neighbourhoods_of_the_real_side_are_found_once_and_are_those_of_a_fresh_search(
+    monkeypatch,
+):
+    x = pictures(1000)
+    first = evaluation(x, extractor=Brightness()).radii_real(3)
+    with monkeypatch.context() as patch:
+        patch.setattr("ganbench.evaluation.squared_radii", None)
+        again = evaluation(x, extractor=Brightness()).radii_real(3)
+    assert torch.equal(first, again)
+    features = evaluation(x, extractor=Brightness()).features_real
+    assert torch.equal(first, squared_radii(features, 3))
+    fake = features[:50] + 0.1
+    assert precision_and_recall(fake, features, 3) == precision_and_recall(fake, features, 3, first)
+    assert density_and_coverage(fake, features, 3) == density_and_coverage(fake, features, 3, first)
+
+
+def test_data_are_hashed_once_while_they_stay_as_they_are(monkeypatch):
+    x = pictures(4)
+    before = evaluation(x)._data_sha256
+    with monkeypatch.context() as patch:
+        patch.setattr(feature_cache, "sha256_of", None)
+        assert evaluation(x)._data_sha256 == before
+    x[0] = 0
+    assert evaluation(x)._data_sha256 != before

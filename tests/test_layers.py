@@ -27,7 +27,7 @@ LAYERS = [
     {"builtin"},
     # 3: the game, its rules, timing, state, and what is read off it
     {"game", "player", "objective", "loss_sum", "feed", "rules", "unrolled", "training"}
-    | {"prefetch", "graphs"}
+    | {"prefetch", "graphs", "inference"}
     | {"clock", "checkpoint", "samples", "evaluation", "throughput", "measure", "fit"}
     | {"distributed", "scorers", "compiling", "fast", "vectorize"},
     # 4: one run, in one process or in several

@@ -104,7 +104,7 @@ def precision_recall(k: Annotated[int, Field(ge=1)] = 3) -> Metric:
 
     def measure(evaluation: Evaluation) -> Mapping[str, float]:
         fake, real = evaluation.features_fake, evaluation.features_real
-        precision, recall = precision_and_recall(fake, real, k)
+        precision, recall = precision_and_recall(fake, real, k, evaluation.radii_real(k))
         return {"precision": precision, "recall": recall}
 
     return measure
@@ -119,7 +119,7 @@ def density_coverage(k: Annotated[int, Field(ge=1)] = 5) -> Metric:
 
     def measure(evaluation: Evaluation) -> Mapping[str, float]:
         fake, real = evaluation.features_fake, evaluation.features_real
-        density, coverage = density_and_coverage(fake, real, k)
+        density, coverage = density_and_coverage(fake, real, k, evaluation.radii_real(k))
         return {"density": density, "coverage": coverage}
 
     return measure
