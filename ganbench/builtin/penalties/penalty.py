@@ -42,7 +42,7 @@ class Penalty:
         return {}
 
     def after_d_update(self, module: nn.Module) -> None:
-        self._updates = (self._updates + 1) % self._every
+        self._updates = (self._updates + 1) % self._every  # the same where all steps are alike
 
     def state_dict(self) -> dict[str, Any]:
         return {"updates": self._updates}
