@@ -145,12 +145,19 @@ def queue(array: str) -> list[list[str]]:
     return [line.split() for line in told.splitlines()]
 
 
+URGENT = ["sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 2"]
+
+
 @pytest.mark.parametrize(
-    "stop", [["scontrol", "requeue"], ["scancel", "--signal=USR2"]], ids=["requeued", "time is up"]
+    "stop",
+    [["scontrol", "requeue"], ["scancel", "--signal=USR2"], URGENT],
+    ids=["requeued", "time is up", "pre-empted"],
 )
 def test_a_task_that_is_put_back_goes_on_from_where_it_was_to_the_same_weights(
     tmp_path, expected, stop
 ):
+    if stop is URGENT and not answer("sinfo", "--noheader", "--partition=urgent"):
+        pytest.skip("this cluster has no partition that pre-empts; scripts/slurm.sh makes one")
     process = start(tmp_path)
     until(lambda: checkpoints(tmp_path))
     (array,) = arrays(tmp_path)
@@ -160,7 +167,8 @@ def test_a_task_that_is_put_back_goes_on_from_where_it_was_to_the_same_weights(
         json.loads((tmp_path / "slurm" / f"{array}.json").read_text())["run_ids"].index(run_id)
     )
     # scancel tries again until a job that is already on its way out takes the signal.
-    stopping = subprocess.Popen([*stop, f"{array}_{task}"], stderr=subprocess.DEVNULL)
+    victim = [] if stop is URGENT else [f"{array}_{task}"]
+    stopping = subprocess.Popen([*stop, *victim], stderr=subprocess.DEVNULL)
     try:
         until(lambda: [task, "PENDING"] in queue(array))
     finally:
