@@ -414,6 +414,8 @@ def test_table_by_cells_shows_the_statistics_asked_for(ganbench_cli, folder):
         (["--plot", "ranks.doc"], ".png, .pdf, .svg"),
         (["--target", "3", "--unit", "h"], "no unit 'h'"),
         (["--target", "3", "--cap", "1"], "more than 1"),
+        (["--target", "3", "--cap", "inf"], "cap is inf"),
+        (["--target", "nan"], "target is nan"),
     ],
 )
 def test_rank_explains_a_wrong_request(ganbench_cli, folder, arguments, said):

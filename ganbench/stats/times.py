@@ -69,8 +69,10 @@ def profile_of(
 
     if unit not in UNITS:
         raise UsageError(f"unit is '{unit}', but must be one of {', '.join(UNITS)}")
-    if not cap > 1:
-        raise UsageError(f"cap is {cap:g}, but must be more than 1")
+    if not math.isfinite(target):
+        raise UsageError(f"target is {target:g}, but must be a number that a metric can reach")
+    if not 1 < cap < math.inf:
+        raise UsageError(f"cap is {cap:g}, but must be a number of more than 1")
     frame = sample.frame
     if not (frame["eval_every"].astype(int) > 0).all():
         without = int((frame["eval_every"].astype(int) == 0).sum())
