@@ -87,6 +87,9 @@ class Feed:
         whole = len(batch) <= self.micro_batch_size
         return (batch,) if whole else batch.split(self.micro_batch_size)
 
+    def settle(self) -> None:
+        """Wait until no batch is on its way."""
+
     def close(self) -> None:
         """End what a feed has besides memory. It draws no more batches."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,9 @@ class PrefetchFeed(Feed):
         indices = super().indices(position)
         self._drawn.append((indices, position))
         return indices
+
+    def settle(self) -> None:
+        wait(self._pieces.values())
 
     def close(self) -> None:
         self._worker.shutdown(wait=True, cancel_futures=True)

@@ -70,6 +70,7 @@ GRAPHS = [
     {**POINTS, "loss": "nonsat+r1:gamma=1"},
     {**POINTS, "feed": "prefetch"},
     {**DCGAN, "channels_last": True},
+    {"generator": "dcgan:width=4", "discriminator": "dcgan:width=4,spectral_norm=true"},
     {**ENERGY, "loss": "began"},
 ]
 PLAIN = [

@@ -145,6 +145,25 @@ def test_the_next_batch_comes_while_the_present_one_is_at_work():
     feed.close()
 
 
+def test_a_feed_that_settled_has_nothing_on_its_way(monkeypatch):
+    gather, go_on = prefetch._gather, threading.Event()
+
+    def slowly(*args):
+        go_on.wait(10)
+        gather(*args)
+
+    feed = PrefetchFeed(images(20), 5, None, 0, CPU)
+    list(feed.micro_batches(feed.indices(0)))
+    feed.settle()
+    monkeypatch.setattr(prefetch, "_gather", slowly)
+    list(feed.micro_batches(feed.indices(5)))  # was on its way; the next is not done yet
+    assert not feed._pieces[10, 0].done()
+    threading.Timer(0.05, go_on.set).start()
+    feed.settle()
+    assert feed._pieces[10, 0].done()
+    feed.close()
+
+
 def test_only_a_few_pieces_are_kept():
     feed = PrefetchFeed(images(40), 4, None, 0, CPU)
     for position in range(0, 80, 4):

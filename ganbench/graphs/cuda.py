@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -44,6 +45,7 @@ class CudaRecorder:
 
     def record(self, step: Callable[[], Tensor], generator: torch.Generator) -> Recording:
         with torch.cuda.device(self._device):
+            gc.collect()  # nothing may be freed by chance while the step is recorded
             graph = torch.cuda.CUDAGraph()
             graph.register_generator_state(generator)
             try:

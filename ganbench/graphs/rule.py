@@ -72,6 +72,7 @@ def standing_in(game: Game, batches: int) -> Iterator[Inputs]:
     feed, start = game.feed, game.nimg
     starts = range(start, start + batches * feed.batch_size, feed.batch_size)
     inputs = Inputs(feed, start, [feed.examples(feed.indices(at)).clone() for at in starts])
+    feed.settle()  # while CUDA records, no other thread may ask it for memory
     game.feed = inputs  # type: ignore[assignment]
     try:
         yield inputs
