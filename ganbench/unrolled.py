@@ -44,6 +44,13 @@ def unrolled(k: Annotated[int, Field(ge=0)] = 5, by: By = "optimizer") -> Rule:
         try:
             g_terms = game.g_gradient(batch, against=unrolled_d)
         except RuntimeError as error:
+            if "inplace operation" in str(error) and by == "optimizer":
+                raise IncompatibleParts(
+                    "rule 'unrolled' differentiates through D's optimizer, and "
+                    f"{type(game.discriminator.optimizer).__name__} overwrites what its derivative "
+                    "needs: look ahead by its plain gradient, unrolled:by=gradient, or take sgd "
+                    "or adam"
+                ) from error
             if "deriv" not in str(error) and "differentia" not in str(error):
                 raise
             raise IncompatibleParts(

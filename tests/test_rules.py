@@ -190,6 +190,27 @@ def test_every_rule_works_with_every_optimizer(play, rule, opt):
         assert any(not p.equal(q) for p, q in zip(now, before, strict=True))
 
 
+@pytest.mark.parametrize("opt", REGISTRY.names("optimizer"))
+def test_unrolled_through_an_optimizer_plays_or_names_what_would(play, opt):
+    if opt in ("sparseadam", "gd"):
+        pytest.skip("sparseadam is refused anyway, and gd is sgd on a full batch")
+    game, step = play(
+        data="gaussian:dim=4,n=64",
+        generator="mlp:hidden=[8]",
+        discriminator="mlp:hidden=[8]",
+        rule="unrolled:k=2",
+        opt=opt,
+        batch_size=16,
+        z_dim=4,
+    )
+    try:
+        terms = game.play(step)
+    except IncompatibleParts as error:
+        assert "unrolled:by=gradient" in str(error)  # noqa: PT017 - either outcome is right
+    else:
+        assert all(term.isfinite() for term in terms.values())
+
+
 def test_unrolled_by_no_steps_is_alternating(play):
     unrolled = trajectory(play, 20, data="dirac", opt="adam:lr=0.05", rule="unrolled:k=0")
     alternating = trajectory(play, 20, data="dirac", opt="adam:lr=0.05", rule="alternating")
