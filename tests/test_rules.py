@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from ganbench.errors import IncompatibleParts
 from ganbench.registry import default_registry
 
 REGISTRY = default_registry()
