@@ -22,7 +22,7 @@ LAYERS = [
     | {"launch", "frechet", "neighbours", "feature_cache", "flops"},
     # 1: from names to parts
     {"hookspecs", "commands", "discovery", "factories", "registry", "plan", "plugin_check"}
-    | {"load", "devices"},
+    | {"load", "devices", "heap"},
     # 2: our own plugins
     {"builtin"},
     # 3: the game, its rules, timing, state, and what is read off it
