@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -101,10 +103,23 @@ def _between(root: Tensor, covariance: Tensor) -> Tensor:
     from scipy.linalg.lapack import dsygst
 
     # LAPACK counts columns first: the transpose of a tensor is its own view of the same memory.
-    product, info = dsygst(covariance.numpy().T, np.asfortranarray(root.numpy()), itype=2, lower=1)
+    with _openblas().limit(limits=torch.get_num_threads()):
+        product, info = dsygst(
+            covariance.numpy().T, np.asfortranarray(root.numpy()), itype=2, lower=1
+        )
     if info:
         raise ValueError(f"dsygst refuses its argument {-info}")
     return torch.from_numpy(product.T)
+
+
+@lru_cache
+def _openblas() -> Any:
+    """scipy's own threads, which are as many as there are cores unless told, and move the last
+    digits: a run's digits depend on its `threads`, not on the cores that it may use."""
+    import scipy.linalg.lapack  # noqa: F401 - a library is found once it is loaded
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(internal_api="openblas")
 
 
 def frechet_infinity(

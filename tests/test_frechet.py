@@ -122,3 +122,14 @@ def test_the_distance_is_torch_fidelitys_for_many_features_and_for_fewer_than_di
 def test_features_of_different_dimensions_have_no_distance():
     with pytest.raises(ValueError, match="features of 1 and of 2 dimensions"):
         frechet_distance(gaussian([0], [[1]]), gaussian([0, 0], [[1, 0], [0, 1]]))
+
+
+def test_the_distance_has_the_same_bits_however_many_cores_blas_would_use():
+    from threadpoolctl import threadpool_limits
+
+    a, b = moments_of(features(2000, 100, seed=0)), moments_of(features(200, 100, seed=1))
+    found = set()
+    for cores in (1, 2, 4):
+        with threadpool_limits(limits=cores, user_api="blas"):
+            found.add(frechet_distance(a, b))
+    assert len(found) == 1
