@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganbench.devices import matmul_gflops_per_s
+from ganbench.devices import matmul_gflops_per_s, set_up
 from ganbench.flops import flop_counter
 from ganbench.game import build_game
 from ganbench.plan import make_plan
@@ -38,6 +38,7 @@ FAST = {
 def play(benchmark, **settings) -> None:
     plan = make_plan(RunSpec(device="cpu", **settings), default_registry())
     data, device = plan.data.create(None), torch.device("cpu")
+    set_up(device, None, plan.spec.precision)  # as a run does
     with isolated():
         game, rule = build_game(plan, data, device), plan.rule.create()
         game.objective.compile(False)
