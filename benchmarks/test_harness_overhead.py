@@ -17,6 +17,7 @@ import pytest
 import torch
 from plain_loop import PlainLoop
 
+from ganbench.devices import set_up
 from ganbench.game import build_game
 from ganbench.plan import make_plan
 from ganbench.registry import default_registry
@@ -49,6 +50,7 @@ def test_harness_overhead(benchmark, network, batch_size, precision):
     )
     plan = make_plan(spec, default_registry())
     data = plan.data.create(None)
+    set_up(torch.device("cpu"), None, precision)  # for both, as a run does
     with isolated():
         plain = PlainLoop(plan, data)
         game = build_game(plan, data, torch.device("cpu"))

@@ -59,6 +59,7 @@ def test_vectorized(benchmark, settings, steps, seeds):
     ]
     data = plans[0].data.create(None)
     rule = plans[0].rule.create()
+    devices.set_up(CPU, None, "fp32")  # as a run does
     with isolated():
         plain = build_game(plans[0], data, CPU)
         many = build_vector_game(plans, data, CPU)
