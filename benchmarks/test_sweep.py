@@ -1,7 +1,9 @@
 """What a sweep costs beside its runs: parallel efficiency, and the overhead of each run.
 
-`python -m pytest benchmarks/test_sweep.py -m "" -s` prints the figures. Bars: efficiency on 2 cores
-at least 0.9 for 16 equal single-threaded runs; overhead a run at most 1.5 s cold and 0.1 s warm.
+    make bench
+
+Bars: efficiency on 2 cores at least 0.9 for 16 equal single-threaded runs; overhead a run at most
+1.5 s cold and 0.1 s warm.
 """
 
 from __future__ import annotations
@@ -47,21 +49,23 @@ def seconds(out: Path, workers: int, n: int, steps: int) -> float:
     return elapsed_s
 
 
-def test_parallel_efficiency_on_two_cores(tmp_path):
+def test_parallel_efficiency_on_two_cores(benchmark, tmp_path):
     seconds(tmp_path / "features", 1, 1, 10)  # so that neither computes those of the real data
     one = seconds(tmp_path / "one", 1, 16, 600)
-    two = seconds(tmp_path / "two", 2, 16, 600)
+    two = benchmark.pedantic(seconds, args=(tmp_path / "two", 2, 16, 600), rounds=1)
+    benchmark.extra_info["efficiency"] = round(one / two / 2, 3)
     print(f"\n16 runs: one worker {one:.1f} s, two {two:.1f} s: efficiency {one / two / 2:.3f}")
 
 
-def test_overhead_of_a_run_cold_and_warm(tmp_path):
+def test_overhead_of_a_run_cold_and_warm(benchmark, tmp_path):
     """Warm: from a run's end to the next one's, less its steps and evaluation. Cold: the same for
     the first run of a worker, from the moment that the process is started."""
     seconds(tmp_path / "features", 1, 1, 10)
     ended: list[float] = []
     work = jobs(tmp_path / "out", 12, 300)
     began = time.perf_counter()
-    local(workers=1).run(work, lambda _: ended.append(time.perf_counter()), lambda: False)
+    note = lambda _: ended.append(time.perf_counter())  # noqa: E731
+    benchmark.pedantic(local(workers=1).run, args=(work, note, lambda: False), rounds=1)
     spans = [b - a for a, b in zip([began, *ended], ended, strict=False)]
     records = sorted(load_records(tmp_path / "out"), key=lambda record: record.spec.seed)
     useful = [
@@ -70,6 +74,7 @@ def test_overhead_of_a_run_cold_and_warm(tmp_path):
     ]
     over = [span - one for span, one in zip(spans, useful, strict=True)]
     warm = sorted(over[1:])
+    benchmark.extra_info |= {"cold_s": round(over[0], 3), "warm_s": round(warm[len(warm) // 2], 4)}
     print(f"\noverhead a run: cold {over[0]:.2f} s, warm median {warm[len(warm) // 2]:.3f} s")
     imports = [sys.executable, "-c", "import ganbench.execution"]
     began = time.perf_counter()
