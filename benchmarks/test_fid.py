@@ -27,7 +27,7 @@ from ganbench.plan import make_plan
 from ganbench.registry import default_registry
 from ganbench.spec import RunSpec
 
-PAIRS = 3
+PAIRS = 9
 CPU = torch.device("cpu")
 
 

@@ -17,18 +17,17 @@ from torch import nn
 from ganbench import devices
 from ganbench.checkpoint import load_checkpoint, save_checkpoint, save_weights, weights_sha256
 from ganbench.errors import GanbenchError
-from ganbench.fast import check_took_effect, rehearse_compiled, ways_of
+from ganbench.fast import ways_of
 from ganbench.files import write_text
-from ganbench.fit import check_batches, check_shapes
-from ganbench.flops import flop_counter
 from ganbench.game import Game, build_game
-from ganbench.graphs.check import graphed, why_not
+from ganbench.graphs.check import graphed
 from ganbench.interrupts import stop_requests
 from ganbench.load import OtherLoad
 from ganbench.measure import evaluation_latents, measure
 from ganbench.plan import Plan
 from ganbench.protocols import Data, Snapshot, Tracker
 from ganbench.record import Evaluated, EvaluatedAt, RunRecord, Status, Throughput
+from ganbench.rehearsal import rehearse
 from ganbench.samples import PICTURES, save_samples
 from ganbench.streams import isolated
 from ganbench.throughput import throughput_of
@@ -39,7 +38,6 @@ __all__ = ["WARMUP_STEPS", "Run", "execute"]
 log = logging.getLogger("ganbench")
 
 WARMUP_STEPS = 10
-_REHEARSED_SAMPLES = 16
 
 
 def execute(
@@ -151,22 +149,10 @@ class Run:
         return devices.describe(self.device)
 
     def _rehearse(self, data: Data, extractor: nn.Module | None) -> float:
-        """Play one small evaluation and one step on a game of its own; return the step's GFLOPs."""
-        with isolated(), closing(self._build(data)) as game:
-            rule = self.plan.rule.create()
-            check_batches(self.plan, rule, data)
-            check_shapes(self.plan, game, data)
-            n = min(_REHEARSED_SAMPLES, len(data))
-            few = Data(data.x[:n], None, data.facts)
-            self._measure(game, few, extractor, evaluation_latents(self.plan, n))
-            game.objective.compile(False)  # a counter sees no operation of a compiled step
-            with flop_counter() as counter:
-                game.play(rule)
-            check_took_effect(self.plan.spec, game.objective.used)
-            if self.plan.spec.compile:
-                rehearse_compiled(self.plan.spec, game, rule)
-            self.why_no_graph = why_not(self.plan.spec, game, rule)
-        return float(counter.get_total_flops() / 1e9)
+        """The GFLOPs of a step. Raises `UsageError` for parts that do not fit together."""
+        found = rehearse(self.plan, self._build, self._measure, data, extractor)
+        self.why_no_graph = found.why_no_graph
+        return found.gflops_per_step
 
     def _measure(self, *args: Any) -> Evaluated | None:
         return measure(self.plan, *args)

@@ -6,7 +6,7 @@ import ctypes
 import os
 import platform
 
-__all__ = ["keep_freed_memory"]
+__all__ = ["give_back_freed_memory", "keep_freed_memory"]
 
 # From glibc's malloc.h. Its own thresholds follow what a process has freed, and may come to rest
 # where a step's largest tensors go back to the system and come anew, page by page, zeroed.
@@ -28,3 +28,10 @@ def keep_freed_memory() -> bool:
     libc = ctypes.CDLL(None)
     done = libc.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
     return bool(done and libc.mallopt(_MMAP_THRESHOLD, _LARGEST_ON_HEAP))
+
+
+def give_back_freed_memory() -> None:
+    """What the heap keeps for a next step, to the system: there are no more steps. Other C
+    libraries than glibc are left alone."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,6 +42,7 @@ _WORTH_AN_INDEX = 1000  # records; fewer are read about as fast as an index is
 _NOT_WORTH_WRITING = 100  # so many new records, or a hundredth of all, are read again next time
 _AT_ONCE = 16  # a network file system answers many requests in the time of one
 _BATCH = 500
+_SLOW_S = 2e-4  # of waiting a name: more than a local disk whose files are in memory
 
 
 def summary_of(record: RunRecord) -> Summary:
@@ -109,13 +111,28 @@ def _read(out: Path, names: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _in_batches(work: Any, names: list[str]) -> Iterator[tuple[str, Any]]:
+    """`work` on some names at a time: one after the other, or, where a file system is slow to
+    answer, many at once. Threads that do not wait for it would wait for one another."""
     batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
-    if len(batches) <= 1:
-        yield from work(names)
+    if not batches:
         return
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for found in pool.map(work, batches):
-            yield from found
+    first, *rest = batches
+    waited = _waited_s()
+    found = work(first)
+    slow = _waited_s() - waited > _SLOW_S * len(first)
+    yield from found
+    if rest and slow:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for found in pool.map(work, rest):
+                yield from found
+        return
+    for batch in rest:
+        yield from work(batch)
+
+
+def _waited_s() -> float:
+    """A clock that stands still while this process computes."""
+    return time.perf_counter() - time.process_time()
 
 
 def _slim(record: RunRecord) -> str:

@@ -54,6 +54,24 @@ def test_a_users_own_threshold_stays():
     assert faults > 20_000
 
 
+GIVEN_BACK = """
+import psutil, torch
+from ganbench.heap import give_back_freed_memory, keep_freed_memory
+keep_freed_memory()
+made = [torch.empty(6_000_000).fill_(1) for _ in range(4)]
+del made
+kept = psutil.Process().memory_info().rss
+give_back_freed_memory()
+print((kept - psutil.Process().memory_info().rss) / 96e6)
+"""
+
+
+def test_what_is_kept_is_given_back_when_there_are_no_more_steps():
+    command = [sys.executable, "-c", GIVEN_BACK]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    assert float(done.stdout) > 0.9
+
+
 def test_elsewhere_nothing_is_set(monkeypatch):
     from ganbench.heap import keep_freed_memory
 

@@ -22,8 +22,9 @@ from ganbench.tables import write_tables
 NAMES = [f"r{i}" for i in range(6)]
 
 
-@pytest.fixture(autouse=True)
-def _index_small_folders(monkeypatch):
+@pytest.fixture(autouse=True, params=[1.0, -1.0], ids=["fast disk", "slow disk"])
+def _index_small_folders(monkeypatch, request):
+    monkeypatch.setattr(index, "_SLOW_S", request.param)
     monkeypatch.setattr(index, "_WORTH_AN_INDEX", 3)
     monkeypatch.setattr(index, "_NOT_WORTH_WRITING", 0)
     monkeypatch.setattr(index, "_BATCH", 2)

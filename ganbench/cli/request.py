@@ -12,6 +12,7 @@ from typing import Any
 from ganbench.cli.flags import RunFlags
 from ganbench.cli.quiet import log_to_stderr, quieten_libraries
 from ganbench.cli.seeds import specs_of
+from ganbench.heap import give_back_freed_memory
 from ganbench.interrupts import leave_at_once
 from ganbench.launch import launch
 
@@ -66,6 +67,7 @@ def execute_request(
     finally:
         if progress is not None:
             progress.close()
+    give_back_freed_memory()
     with leave_at_once():
         import_module("pandas")
     write_tables(out)
