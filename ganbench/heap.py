@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import platform
 
@@ -33,5 +34,6 @@ def keep_freed_memory() -> bool:
 def give_back_freed_memory() -> None:
     """What the heap keeps for a next step, to the system: there are no more steps. Other C
     libraries than glibc are left alone."""
+    gc.collect()  # players and their optimizers refer to each other
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
