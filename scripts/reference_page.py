@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -52,21 +53,40 @@ def ranks_text(ranking: Ranking, metric: str) -> str:
     return f"{len(blocks)} blocks, {blocks.seeds} seeds.\n\n{to_markdown(table)}\n\n{said}"
 
 
-def profile_text(profile: Profile, metric: str, target: float) -> str:
+def profile_text(profile: Profile, metric: str, target: float, unit: str) -> str:
     table: Any = profile.table.copy()
     table["median_time"] = table["median_time"].map(lambda t: "miss" if t == float("inf") else t)
-    table = table.rename(columns={"median_time": "median time (kimg)"})
-    return f"Until {metric} is at most {target:g}, in thousands of real images:\n\n" + to_markdown(
-        table
-    )
+    table = table.rename(columns={"median_time": "median time"})
+    return f"Until {metric} is at most {target:g}, in {unit}:\n\n{to_markdown(table)}"
 
 
-def section(title: str, sample: Sample, target: float, picture: Path, doc: Path) -> list[str]:
+def step_times(records: list[RunRecord]) -> str:
+    """By loss, the median over runs of a step's time, of timings that nothing disturbed."""
+    spent: dict[str, list[float]] = {}
+    for one in records:
+        if one.throughput and one.throughput.timing_valid:
+            spent.setdefault(one.spec.loss, []).append(one.throughput.ms_per_step_p50)
+    rows = [
+        {"loss": loss, "runs": len(values), "ms a step": median(values)}
+        for loss, values in sorted(spent.items(), key=lambda item: median(item[1]))
+    ]
+    return to_markdown(pd.DataFrame(rows))
+
+
+def section(
+    title: str,
+    sample: Sample,
+    records: list[RunRecord],
+    target: float,
+    picture: Path,
+    doc: Path,
+) -> list[str]:
     """Cells, ranks by loss, by optimizer and by both, and times, of one network."""
     metric = sample.metric
     notes = [*sample.notes, *remarks_on_cells(sample, ["loss", "opt"])]
     by_loss = rank(sample, ["loss"])
     profile = profile_of(sample, ["loss"], target, "kimg")
+    seconds = profile_of(sample, ["loss"], target, "s")
     draw_ranking(by_loss, picture, profile)
     return [
         f"## {title}",
@@ -79,7 +99,10 @@ def section(title: str, sample: Sample, target: float, picture: Path, doc: Path)
         f"### Optimizers, by {metric}",
         ranks_text(rank(sample, ["opt"]), metric),
         "### Time to target",
-        profile_text(profile, metric, target),
+        profile_text(profile, metric, target, "thousands of real images"),
+        profile_text(seconds, metric, target, "seconds of training"),
+        "### Time of a step",
+        step_times(records),
     ]
 
 
@@ -91,7 +114,8 @@ def page(results: Path, metric: str, target: float, doc: Path) -> str:
         sample = sample_of(summaries, metric, where={"generator": generator})
         name = generator.partition(":")[0]
         picture = doc.parent / "img" / f"reference-{name}.png"
-        parts += section(f"{generator}", sample, target, picture, doc)
+        own = [one for one in records if one.spec.generator == generator]
+        parts += section(f"{generator}", sample, own, target, picture, doc)
     return "\n\n".join(parts)
 
 
