@@ -3,7 +3,7 @@
     python -m pytest benchmarks/test_fid.py -m "" --benchmark-only -s --benchmark-json=fid.json
     python scripts/benchmark_figures.py fid.json
 
-What the files hold is merged into benchmarks/data/figures.json, a file's figures in place of its
+What the files hold is merged into benchmarks/data/figures.json, a case's figures in place of its
 earlier ones, and all tables are written anew.
 """
 
@@ -81,7 +81,10 @@ def main() -> None:
     options = parser.parse_args()
     kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
     for file in options.files:
-        kept |= figures_of(file)
+        for name, found in figures_of(file).items():
+            new = {row["case"]: row for row in found["rows"]}
+            old = {row["case"]: row for row in kept.get(name, {}).get("rows", [])}
+            kept[name] = {**found, "rows": list({**old, **new}.values())}
     write_text(KEPT, json.dumps(kept, indent=1, sort_keys=True) + "\n")
     text = "\n\n".join(table(name, kept[name]) for name in sorted(kept))
     doc, count = MARKED.subn(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", DOC.read_text())
