@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import psutil
 import pytest
@@ -41,8 +42,13 @@ def gpus(monkeypatch, eight_cores):
 def environment_of_worker(place: local.Place) -> dict[str, str]:
     """That of the real process, which is ended before it imports anything."""
     worker = local._start(local.Place((), place.gpu, place.shares_gpu))
+    process = psutil.Process(worker.pid)
     try:
-        return psutil.Process(worker.pid).environ()
+        # Until the new program is there, a process shows what it was forked from.
+        deadline = time.monotonic() + 60
+        while "ganbench.sweep.worker" not in process.cmdline() and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return process.environ()
     finally:
         worker.kill()
         worker.communicate()

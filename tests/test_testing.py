@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,15 @@ from ganbench.errors import UsageError
 from ganbench.protocols import Data
 from ganbench.testing import conformance_tests, faults
 
+STORED = Path(__file__).parent / "stored"
+
 test_every_component_of_ganbench_conforms = conformance_tests(
     "ganbench",
     examples={
+        "data": [
+            f'folder:path="{STORED / "pictures"}",size=8',
+            f'npy:file="{STORED / "points.npy"}"',
+        ],
         "generator": [f"{name}:width=8" for name in ("sngan-resnet", "resnet", "autoencoder")],
         "discriminator": [f"{name}:width=8" for name in ("sngan-resnet", "resnet", "autoencoder")],
     },
