@@ -69,7 +69,7 @@ class MLflow:
         values = record.evaluated.values if record.evaluated else {}
         self.log({f"metric/{name}": value for name, value in values.items()}, record.steps_done)
         if record.throughput:
-            speeds = record.throughput.model_dump().items()
+            speeds = record.throughput.model_dump(exclude_none=True).items()
             self.log({f"throughput/{name}": value for name, value in speeds}, record.steps_done)
         for file in sorted(folder.iterdir()):
             if self.weights or file.suffix != ".safetensors":

@@ -47,7 +47,8 @@ class TensorBoard:
         for name, value in (record.evaluated.values if record.evaluated else {}).items():
             writer.add_scalar(f"metric/{name}", value, step)
         if record.throughput:
-            for name, value in record.throughput.model_dump().items():
+            known = record.throughput.model_dump(exclude_none=True)
+            for name, value in known.items():
                 writer.add_scalar(f"throughput/{name}", value, step)
         if (folder / "samples.png").is_file():
             with Image.open(folder / "samples.png") as samples:
