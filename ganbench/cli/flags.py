@@ -63,7 +63,11 @@ _SETTINGS: dict[str, tuple[str, str, str]] = {
     "device": ("Default: auto.", MACHINE, "auto|cpu|cuda|cuda:N|mps"),
     "threads": ("CPU threads. Default: all usable cores.", MACHINE, "N"),
     "precision": ("Default: fp32.", MACHINE, "fp32|tf32|bf16|fp16"),
-    "cuda_graph": ("Whole steps as CUDA graphs, where they fit. Default: auto.", MACHINE, "auto|on|off"),
+    "cuda_graph": (
+        "Whole steps as CUDA graphs, where they fit. Default: auto.",
+        MACHINE,
+        "auto|on|off",
+    ),
     "feed": (
         "Where data lie: on the device if they fit. Default: auto.",
         MACHINE,
