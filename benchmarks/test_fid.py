@@ -22,7 +22,7 @@ from ganbench.builtin.extractors import fmnist_cnn_v1
 from ganbench.builtin.metrics import fid
 from ganbench.builtin.networks import dcgan, mlp
 from ganbench.evaluation import Evaluation
-from ganbench.frechet import frechet_distance, moments_of, square_root
+from ganbench.frechet import frechet_distance, moments_of, triangular_root
 from ganbench.plan import make_plan
 from ganbench.registry import default_registry
 from ganbench.spec import RunSpec
@@ -54,7 +54,7 @@ def test_frechet_distance_of_2048_features(benchmark, n):
     a, b = (
         moments_of(torch.randn(n, 2048, generator=draws) @ mixing + shift) for shift in (0.0, 0.1)
     )
-    root = square_root(a.covariance)  # what the cache holds
+    root = triangular_root(a.covariance)  # what the cache holds
     theirs = [{"mu": one.mean.numpy(), "sigma": one.covariance.numpy()} for one in (a, b)]
 
     def ours() -> float:

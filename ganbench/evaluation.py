@@ -12,7 +12,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from ganbench import feature_cache
 from ganbench.errors import IncompatibleParts
-from ganbench.frechet import ROWS_AT_ONCE, Moments, moments_of, square_root
+from ganbench.frechet import ROWS_AT_ONCE, Moments, moments_of, triangular_root
 from ganbench.inference import extract, generate, to_uint8
 from ganbench.neighbours import squared_radii
 
@@ -129,7 +129,7 @@ class Evaluation:
             moments = moments_of(self.features_real)
         else:
             moments = self._moments(self.x_real)
-        root = square_root(moments.covariance)
+        root = triangular_root(moments.covariance)
         if key:
             kept = {"mean": moments.mean, "covariance": moments.covariance}
             feature_cache.save(key, {**kept, "triangular_root": root})

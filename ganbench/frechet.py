@@ -18,7 +18,7 @@ __all__ = [
     "frechet_distance",
     "frechet_infinity",
     "moments_of",
-    "square_root",
+    "triangular_root",
 ]
 
 ROWS_AT_ONCE = 4096
@@ -64,7 +64,7 @@ def moments_of(features: Tensor | Iterable[Tensor]) -> Moments:
     return Moments(n, mean, scatter / max(n - 1, 1))
 
 
-def square_root(covariance: Tensor) -> Tensor:
+def triangular_root(covariance: Tensor) -> Tensor:
     """A lower triangular R with R·Rᵀ = covariance, for a symmetric positive semidefinite (d, d).
 
     Cholesky's factor, up to signs, by a way that a singular covariance may go: with V·Λ·Vᵀ the
@@ -88,7 +88,7 @@ def frechet_distance(a: Moments, b: Moments, *, root_a: Tensor | None = None) ->
     """
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"features of {len(a.mean)} and of {len(b.mean)} dimensions")
-    root = square_root(a.covariance) if root_a is None else root_a
+    root = triangular_root(a.covariance) if root_a is None else root_a
     eigenvalues = torch.linalg.eigvalsh(_between(root, b.covariance), UPLO="U")
     rank = min(a.n - 1, b.n - 1, len(root))  # at most: what lies below in order is rounding
     trace = eigenvalues[len(root) - rank :].clamp(min=0).sqrt().sum()
@@ -134,7 +134,7 @@ def frechet_infinity(
     n = len(features)
     if n < 20:
         return math.nan
-    root = square_root(a.covariance) if root_a is None else root_a
+    root = triangular_root(a.covariance) if root_a is None else root_a
     sizes = np.unique(np.linspace(n // 10, n, _FIT_POINTS).astype(int))
     distances = []
     for size in sizes.tolist():

@@ -25,7 +25,7 @@ from ganbench.builtin.extractors import fmnist_cnn_v1
 from ganbench.builtin.fashion_cnn import FashionCNN
 from ganbench.evaluation import extract
 from ganbench.files import write_text
-from ganbench.frechet import frechet_distance, frechet_infinity, moments_of, square_root
+from ganbench.frechet import frechet_distance, frechet_infinity, moments_of, triangular_root
 from ganbench.neighbours import density_and_coverage, precision_and_recall
 from ganbench.protocols import Data
 from ganbench.streams import generator
@@ -73,7 +73,7 @@ def random_weights() -> nn.Module:
 def distances(extractor: nn.Module, real: Tensor, sets: dict[str, Tensor]) -> list[float]:
     """Each set's Fréchet distance to the real features."""
     moments = moments_of(real)
-    root = square_root(moments.covariance)
+    root = triangular_root(moments.covariance)
     return [
         frechet_distance(moments, moments_of(extract(extractor, x, CPU)), root_a=root)
         for x in sets.values()
@@ -99,7 +99,7 @@ def _readable(ratio: float) -> str:
 def bias_table(real: Tensor, test: Tensor) -> str:
     """The floor at several n: means over draws without replacement from the test features."""
     moments = moments_of(real)
-    root = square_root(moments.covariance)
+    root = triangular_root(moments.covariance)
     draws = generator(SEED, "bias")
 
     def mean(n: int, distance: Callable[[Tensor], float], times: int) -> float:

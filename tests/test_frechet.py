@@ -7,7 +7,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from ganbench.frechet import Moments, frechet_distance, moments_of, square_root
+from ganbench.frechet import Moments, frechet_distance, moments_of, triangular_root
 
 
 def gaussian(mean: list[float], covariance: list[list[float]]) -> Moments:
@@ -75,7 +75,7 @@ def test_the_distance_is_symmetric_and_zero_to_itself():
 
 def test_a_given_root_saves_work_and_changes_nothing():
     a, b = moments_of(features(300, 8, 0)), moments_of(features(200, 8, 1))
-    root = square_root(a.covariance)
+    root = triangular_root(a.covariance)
     assert torch.equal(root, root.tril())
     assert torch.allclose(root @ root.T, a.covariance, rtol=1e-12, atol=1e-12)
     assert frechet_distance(a, b, root_a=root) == frechet_distance(a, b)
@@ -114,7 +114,7 @@ def test_the_distance_is_torch_fidelitys_for_many_features_and_for_fewer_than_di
     a, b = moments_of(features(n, d, 0)), moments_of(features(n, d, 1))
     theirs = [{"mu": one.mean.numpy(), "sigma": one.covariance.numpy()} for one in (a, b)]
     expected = fid_statistics_to_metric(*theirs, False)["frechet_inception_distance"]
-    assert frechet_distance(a, b, root_a=square_root(a.covariance)) == pytest.approx(
+    assert frechet_distance(a, b, root_a=triangular_root(a.covariance)) == pytest.approx(
         expected, rel=1e-6
     )
 
