@@ -49,19 +49,10 @@ def rehearse(
     Raises `UsageError` for parts that do not fit together.
     """
     targets = [part.registered.target for parts in plan.parts().values() for part in parts]
-    alike = (plan.spec.model_copy(update={"seed": 0}), *map(id, targets))
-    if alike not in _found:  # the targets are kept with it, so that no other has their ids
-        _found[alike] = _rehearse(plan, build, evaluate, data, extractor), targets
-    return _found[alike][0]
-
-
-def _rehearse(
-    plan: Plan,
-    build: Callable[[Data], Game],
-    evaluate: Callable[[Game, Data, nn.Module | None, Any], object],
-    data: Data,
-    extractor: nn.Module | None,
-) -> Rehearsal:
+    spec = plan.spec.model_copy(update={"seed": 0})
+    alike = (spec, len(data), data.shape, *map(id, targets))
+    if alike in _found:
+        return _found[alike][0]
     with isolated(), closing(build(data)) as game:
         rule = plan.rule.create()
         check_batches(plan, rule, data)
@@ -75,5 +66,6 @@ def _rehearse(
         check_took_effect(plan.spec, game.objective.used)
         if plan.spec.compile:
             rehearse_compiled(plan.spec, game, rule)
-        why_no_graph = why_not(plan.spec, game, rule)
-    return Rehearsal(counter.get_total_flops() / 1e9, why_no_graph)
+        found = Rehearsal(counter.get_total_flops() / 1e9, why_not(plan.spec, game, rule))
+    _found[alike] = found, targets  # kept with it, so that no other target has their ids
+    return found
