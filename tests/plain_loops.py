@@ -14,6 +14,16 @@ from torch import Tensor, nn
 
 from ganbench.streams import generator as stream
 
+SMALL_MLP = {
+    "data": "fashion-mnist-10k",
+    "generator": "mlp:hidden=[16,16]",
+    "discriminator": "mlp:hidden=[16,16]",
+    "batch_size": 8,
+    "z_dim": 5,
+    "seed": 3,
+}
+"""A game whose steps take a millisecond, for tests of how steps are made."""
+
 MakeOptimizer = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 

@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from plain_loops import SMALL_MLP
 from torch import nn
 from torch.nn.functional import softplus
 
@@ -18,15 +19,7 @@ from ganbench.scorers import JointScorer, check_examples_are_scored_alone
 from ganbench.spec import RunSpec
 from ganbench.streams import generator as stream
 
-MLP = {
-    "data": "fashion-mnist-10k",
-    "generator": "mlp:hidden=[16,16]",
-    "discriminator": "mlp:hidden=[16,16]",
-    "batch_size": 8,
-    "z_dim": 5,
-    "seed": 3,
-    "opt": "adam",
-}
+MLP = {**SMALL_MLP, "opt": "adam"}
 DCGAN = {
     **MLP,
     "generator": "dcgan:width=4",

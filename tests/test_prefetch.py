@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_loops import SMALL_MLP
 
 import ganbench
 from ganbench import devices, prefetch
@@ -21,14 +22,6 @@ from ganbench.protocols import Data
 from ganbench.spec import RunSpec
 
 CPU = torch.device("cpu")
-MLP = {
-    "data": "fashion-mnist-10k",
-    "generator": "mlp:hidden=[16,16]",
-    "discriminator": "mlp:hidden=[16,16]",
-    "batch_size": 8,
-    "z_dim": 5,
-    "seed": 3,
-}
 
 
 def threads_of_feeds() -> list[threading.Thread]:
@@ -105,7 +98,7 @@ def test_every_batch_is_that_of_a_resident_feed_in_any_order(
     ids=str,
 )
 def test_a_game_has_the_bits_of_one_whose_data_are_resident(play, change):
-    settings = {**MLP, **change}
+    settings = {**SMALL_MLP, **change}
     games = []
     for feed in ("resident", "prefetch"):  # one after the other: penalties draw from one stream
         game, rule = play(**settings, feed=feed)
@@ -119,11 +112,11 @@ def test_a_game_has_the_bits_of_one_whose_data_are_resident(play, change):
 
 
 def test_a_continuation_has_the_bits_of_a_game_that_never_stopped(play, tmp_path):
-    game, rule = play(**MLP, feed="prefetch")
+    game, rule = play(**SMALL_MLP, feed="prefetch")
     for _ in range(3):
         game.play(rule)
     save_checkpoint(tmp_path, 3, game.state())
-    other, _ = play(**MLP, feed="prefetch")
+    other, _ = play(**SMALL_MLP, feed="prefetch")
     other.play(rule)  # it may have brought what is no longer next
     other.load_state(load_checkpoint(tmp_path))
     for _ in range(3):
@@ -243,7 +236,7 @@ def test_free_memory_is_what_the_system_says_is_available():
 
 @pytest.mark.parametrize("end", ["completed", "diverged", "failed"])
 def test_a_run_ends_alike_either_way_and_leaves_no_thread(tmp_path, end):
-    settings = {**MLP, "steps": 12, "metrics": "none", "device": "cpu"}
+    settings = {**SMALL_MLP, "steps": 12, "metrics": "none", "device": "cpu"}
     if end == "diverged":
         settings |= {"opt": "sgd:lr=1e30"}
     if end == "failed":
@@ -291,7 +284,9 @@ def test_on_a_gpu_batches_from_pinned_memory_have_the_bits_of_resident_ones(regi
 
     games = []
     for feed in ("resident", "prefetch"):
-        plan = make_plan(RunSpec(**{**MLP, **change, "device": "cuda", "feed": feed}), registry)
+        plan = make_plan(
+            RunSpec(**{**SMALL_MLP, **change, "device": "cuda", "feed": feed}), registry
+        )
         with isolated():
             game = build_game(plan, plan.data.create(None), torch.device("cuda"))
             rule = plan.rule.create()

@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from plain_loops import PlainTraining
+from plain_loops import SMALL_MLP, PlainTraining
 from test_grid import AUTOENCODER, NEEDS_A_GAME, REGISTRY
 from torch import nn
 from torch.nn.functional import mse_loss, softplus
@@ -15,14 +15,6 @@ from torch.nn.functional import mse_loss, softplus
 from ganbench.streams import generator as stream
 from ganbench.streams import isolated, seed_of
 
-SMALL = {
-    "data": "fashion-mnist-10k",
-    "generator": "mlp:hidden=[16,16]",
-    "discriminator": "mlp:hidden=[16,16]",
-    "batch_size": 8,
-    "z_dim": 5,
-    "seed": 3,
-}
 LOSSES = {  # written out here in plain torch: (D's loss, G's loss) of logits and images
     "minimax": (
         lambda a, b: softplus(-a).mean() + softplus(b).mean(),
@@ -62,8 +54,8 @@ def by_hand(game, loss: str, optimizer: str, rule: str, steps: int) -> None:
     g, d = game.generator.module, game.discriminator.module
     opt_g, opt_d = OPTIMIZERS[optimizer](g), OPTIMIZERS[optimizer](d)
     images = game.feed._x
-    order = torch.randperm(len(images), generator=stream(SMALL["seed"], "data", 0))
-    latents = stream(SMALL["seed"], "latents")
+    order = torch.randperm(len(images), generator=stream(SMALL_MLP["seed"], "data", 0))
+    latents = stream(SMALL_MLP["seed"], "latents")
     for step in range(steps):
         picked = images[order[8 * step : 8 * step + 8]]
         real = picked.float() / 127.5 - 1
@@ -100,7 +92,7 @@ def bits(game) -> list[np.ndarray]:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_hundred_steps_equal_a_hand_written_loop_bit_for_bit(play, loss, optimizer, rule):
-    settings = {**SMALL, "loss": loss, "opt": optimizer, "rule": rule}
+    settings = {**SMALL_MLP, "loss": loss, "opt": optimizer, "rule": rule}
     game, step = play(**settings)
     plain, _ = play(**settings)
     for _ in range(100):
@@ -112,12 +104,12 @@ def test_a_hundred_steps_equal_a_hand_written_loop_bit_for_bit(play, loss, optim
 
 EVERY_LOSS = [f"nonsat+{name}" if name in NEEDS_A_GAME else name for name in REGISTRY.names("loss")]
 EVERY_RULE = REGISTRY.names("rule")
-SEED = SMALL["seed"]
+SEED = SMALL_MLP["seed"]
 
 
 def check_against_the_plain_loop(play, loss: str, optimizer: str, rule: str) -> None:
     alone = loss in AUTOENCODER
-    settings = {**SMALL, "loss": loss, "opt": optimizer, "rule": rule}
+    settings = {**SMALL_MLP, "loss": loss, "opt": optimizer, "rule": rule}
     if alone:
         settings["discriminator"] = "autoencoder:width=2,embedding=2"
     game, step = play(**settings)
@@ -150,7 +142,7 @@ def test_every_loss_by_every_rule_equals_its_plain_loop_bit_for_bit(play, loss, 
 
 @pytest.mark.parametrize("loss", ["nonsat+l1", "wgan", "minimax"])
 def test_g_s_gradient_leaves_d_untouched_and_the_other_way_round(play, loss):
-    game, _ = play(**SMALL, loss=loss)
+    game, _ = play(**SMALL_MLP, loss=loss)
     batch = game.draw()
     before = copy.deepcopy([p.detach() for p in game.discriminator.parameters])
     game.g_gradient(batch)
@@ -185,7 +177,7 @@ def test_micro_batches_add_up_to_the_gradient_of_the_whole_batch(play, micro):
 
 
 def test_gd_uses_all_data_in_bounded_pieces(play):
-    game, rule = play(**{**SMALL, "batch_size": "full"}, opt="gd")
+    game, rule = play(**{**SMALL_MLP, "batch_size": "full"}, opt="gd")
     assert game.feed.batch_size == 10_000
     assert game.feed.micro_batch_size == 1000
     game.play(rule)
@@ -200,15 +192,15 @@ def test_each_epoch_shows_every_example_once(play):
 
 
 def test_more_d_updates_do_not_shift_the_order_of_the_data_or_the_start(play):
-    one, _ = play(**SMALL, n_dis=1)
-    three, _ = play(**SMALL, n_dis=3)
+    one, _ = play(**SMALL_MLP, n_dis=1)
+    three, _ = play(**SMALL_MLP, n_dis=3)
     assert all(np.array_equal(a, b) for a, b in zip(bits(one), bits(three), strict=True))
     assert torch.equal(one.draw(), three.draw())
 
 
 def test_another_discriminator_does_not_change_the_generators_start(play):
-    one, _ = play(**SMALL)
-    other, _ = play(**{**SMALL, "discriminator": "mlp:hidden=[32]"})
+    one, _ = play(**SMALL_MLP)
+    other, _ = play(**{**SMALL_MLP, "discriminator": "mlp:hidden=[32]"})
     for p, q in zip(one.generator.parameters, other.generator.parameters, strict=True):
         assert torch.equal(p, q)
 
@@ -234,7 +226,7 @@ def test_isolated_gives_the_callers_random_state_back():
 @pytest.mark.parametrize(("halflife", "expected"), [(0.008, 0.5), (0.016, 2**-0.5)])
 def test_ema_forgets_by_half_each_halflife(play, halflife, expected):
     # batch 8 = 0.008 kimg: after one step with half-life 0.008 the average is half the start.
-    game, rule = play(**SMALL, ema_halflife_kimg=halflife)
+    game, rule = play(**SMALL_MLP, ema_halflife_kimg=halflife)
     start = [p.detach().clone() for p in game.generator.parameters]
     game.play(rule)
     for first, now, mean in zip(
@@ -244,7 +236,7 @@ def test_ema_forgets_by_half_each_halflife(play, halflife, expected):
 
 
 def test_an_infinite_halflife_is_polyaks_average(play):
-    game, rule = play(**SMALL, ema_halflife_kimg=float("inf"), opt="sgd")
+    game, rule = play(**SMALL_MLP, ema_halflife_kimg=float("inf"), opt="sgd")
     visited = [[p.detach().clone() for p in game.generator.parameters]]
     for _ in range(4):
         game.play(rule)
@@ -254,7 +246,7 @@ def test_an_infinite_halflife_is_polyaks_average(play):
 
 
 def test_a_linear_schedule_ends_at_zero(play):
-    game, rule = play(**SMALL, schedule="linear", steps=4, opt="sgd:lr=0.1")
+    game, rule = play(**SMALL_MLP, schedule="linear", steps=4, opt="sgd:lr=0.1")
     rates = []
     for _ in range(4):
         rates.append(game.generator.optimizer.param_groups[0]["lr"])
