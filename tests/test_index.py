@@ -192,3 +192,20 @@ def test_markdown_ends_with_a_remark_where_rows_are_left_out(tmp_path, monkeypat
         text = (tmp_path / f"{name}.md").read_text()
         assert text.endswith(f"\n… and 2 more rows: {name}.csv\n")
         assert text.count("\n| r") == 5  # four runs and the head, `| run_id`
+
+
+@pytest.mark.parametrize(("slow", "by_threads"), [(1.0, False), (-1.0, True)])
+def test_only_a_file_system_that_is_slow_to_answer_is_asked_by_threads(
+    out, monkeypatch, slow, by_threads
+):
+    asked_by, load = set(), RunRecord.load.__func__
+
+    def noting(cls, folder: Path) -> RunRecord:
+        asked_by.add(threading.current_thread())
+        return load(cls, folder)
+
+    monkeypatch.setattr(RunRecord, "load", classmethod(noting))
+    monkeypatch.setattr(index, "_SLOW_S", slow)
+    (out / INDEX).unlink()
+    assert ids(out) == NAMES
+    assert (asked_by == {threading.current_thread()}) != by_threads
