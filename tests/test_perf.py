@@ -144,17 +144,20 @@ def test_time_that_is_up_leaves_an_inconclusive_report_that_says_so(sides):
     assert "stopped by --max-time after 0 s and 1 restarts" in report.notes
 
 
-def left_of(session: int) -> list[psutil.Process]:
-    """Processes with this one among their parents' command lines: workers that still run."""
+def left_of(session: Path) -> list[psutil.Process]:
+    """The processes that carry this mark and still run: the command and its workers."""
     marker = str(session)
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("PERF_TEST") == marker:
+            if (
+                process.environ().get("PERF_TEST") == marker
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
                 found.append(process)
-        except psutil.Error:
+        except psutil.Error:  # it ended while it was looked at
             continue
-    return [process for process in found if process.status() != psutil.STATUS_ZOMBIE]
+    return found
 
 
 def start_command(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
