@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from ganbench.compiling import compile_step
 from ganbench.devices import matmul_gflops_per_s, set_up
 from ganbench.flops import flop_counter
 from ganbench.game import build_game
@@ -41,10 +42,10 @@ def play(benchmark, **settings) -> None:
     set_up(device, None, plan.spec.precision)  # as a run does
     with isolated():
         game, rule = build_game(plan, data, device), plan.rule.create()
-        game.objective.compile(False)
+        compile_step(game, on=False)
         with flop_counter() as counter:
             game.play(rule)
-        game.objective.compile(plan.spec.compile)
+        compile_step(game, on=plan.spec.compile)
         for _ in range(3):
             game.play(rule)
         spent = []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from ganbench.compiling import check_compiler
+from ganbench.compiling import check_compiler, compile_step
 from ganbench.errors import IncompatibleParts, UsageError
 from ganbench.scorers import check_examples_are_scored_alone
 
@@ -66,7 +66,6 @@ def fast_path(
     return {
         "share_latents": spec.share_latents,
         "joint_batch": spec.joint_batch,
-        "compile_": spec.compile,
     }
 
 
@@ -94,7 +93,7 @@ def ways_of(game: Game, why_no_graph: str | None) -> dict[str, str]:
 
 def rehearse_compiled(spec: RunSpec, game: Game, rule: Rule) -> None:
     """Play a compiled step, so that what can't be compiled is refused before a run starts."""
-    game.objective.compile(True)
+    compile_step(game)
     try:
         game.play(rule)
     except (RuntimeError, IncompatibleParts) as error:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
+from ganbench.compiling import compile_step
 from ganbench.fast import fast_path, placed
 from ganbench.feed import Feed
 from ganbench.loss_sum import combine
@@ -56,7 +57,7 @@ class Game:
         self.step = 0
         self.nimg = 0
         self.memory: dict[str, Any] = {}
-        self._schedules = schedules
+        self.schedules = schedules
         self._latents = generator(seed, "latents", device=device)
         self._ema: nn.Module | None = None
         if ema_halflife_kimg > 0:
@@ -125,7 +126,7 @@ class Game:
         """One step by `rule`."""
         terms = rule(self)
         self.objective.forget()
-        for schedule in self._schedules:
+        for schedule in self.schedules:
             schedule.step()
         if self._ema is not None:
             latest = list(self.generator.module.parameters())
@@ -166,7 +167,7 @@ class Game:
             "generator": self.generator.state(),
             "discriminator": self.discriminator.state(),
             "loss": _state_of(self.loss),
-            "schedules": [schedule.state_dict() for schedule in self._schedules],
+            "schedules": [schedule.state_dict() for schedule in self.schedules],
             "ema": self._ema.state_dict() if self._ema is not None else None,
             "latents": self._latents.get_state(),
             "global_cpu": torch.get_rng_state(),
@@ -181,7 +182,7 @@ class Game:
         self.discriminator.load_state(state["discriminator"])
         if state["loss"] is not None:
             self.loss.load_state_dict(state["loss"])  # type: ignore[attr-defined]
-        for schedule, saved in zip(self._schedules, state["schedules"], strict=True):
+        for schedule, saved in zip(self.schedules, state["schedules"], strict=True):
             schedule.load_state_dict(saved)
         if self._ema is not None:
             self._ema.load_state_dict(state["ema"])
@@ -217,10 +218,8 @@ def _state_of(loss: Loss) -> Any:
 def build_game(
     plan: Any, data: Data, device: torch.device, make: Callable[..., Game] = Game
 ) -> Game:
-    """The game that a plan describes, at step 0. Call it inside `streams.isolated()`.
-
-    Raises `UsageError` for settings of the fast path that do not fit the parts.
-    """
+    """The game that a plan describes, at step 0. Call it inside `streams.isolated()`. Raises
+    `UsageError` for settings of the fast path that do not fit the parts."""
     spec = plan.spec
     with isolated(seed_of(spec.seed, "init_g")):
         g = placed(plan.generator.create(spec.z_dim, data.shape), spec, device)
@@ -233,7 +232,7 @@ def build_game(
         Player(d, plan.opt_d.create(d), fp16=fp16, after_update=loss.after_d_update),
     )
     schedules = [plan.schedule.create(one.optimizer, spec.steps) for one in players]
-    return make(
+    game = make(
         *players,
         loss,
         feed_for(spec, data, device),
@@ -245,3 +244,6 @@ def build_game(
         schedules=tuple(one for one in schedules if one is not None),
         fast=fast_path(spec, d, data.shape, device),
     )
+    if spec.compile:
+        compile_step(game)
+    return game

@@ -39,7 +39,6 @@ class Objective:
         *,
         share_latents: bool = False,
         joint_batch: bool = False,
-        compile_: bool = False,
     ) -> None:
         self.generator = generator
         self.discriminator = discriminator
@@ -52,7 +51,7 @@ class Objective:
         self._share_latents = share_latents
         self._joint_batch = joint_batch
         self._shared: tuple[int, Tensor] | None = None
-        self.compile(compile_)
+        self.compile(False)
 
     def compile(self, on: bool) -> None:
         """Run G and both losses through torch.compile from now on, or as they are."""

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganbench.compiling import compiled, gains_by_compiling
+
 __all__ = ["Player"]
 
 
@@ -32,6 +34,7 @@ class Player:
         self.moves = 0  # how often the parameters were set: by updates, or by `move_to`
         device = self.parameters[0].device.type if self.parameters else "cpu"
         self.scaler = torch.amp.GradScaler(device) if fp16 else None
+        self._compiled_step: Callable[[], Any] | None = None
         self._after_update = after_update
         closure = inspect.signature(optimizer.step).parameters.get("closure")
         self.reads_loss = closure is not None and closure.default is closure.empty
@@ -48,6 +51,12 @@ class Player:
         else:
             torch.autograd.backward(scaled)
 
+    def compile(self, on: bool) -> None:
+        """Make updates through torch.compile from now on, or as they are. An optimizer that would
+        not gain by it stays as it is."""
+        fits = on and self.scaler is None and gains_by_compiling(self.optimizer)
+        self._compiled_step = compiled(self.optimizer.step) if fits else None
+
     def update(self) -> None:
         """One optimizer step on the gradients at hand, which are then dropped."""
         self.moves += 1
@@ -56,6 +65,8 @@ class Player:
             self.scaler.update()
         elif self.reads_loss:
             self.optimizer.step(lambda: self.last_loss)  # type: ignore[arg-type,return-value]
+        elif self._compiled_step is not None:
+            self._compiled_step()
         else:
             self.optimizer.step()
         if self._drops_as_usual:

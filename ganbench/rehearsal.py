@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from ganbench.compiling import compile_step
 from ganbench.fast import check_took_effect, rehearse_compiled
 from ganbench.fit import check_batches, check_shapes
 from ganbench.flops import flop_counter
@@ -60,7 +61,7 @@ def rehearse(
         n = min(_SAMPLES, len(data))
         few = Data(data.x[:n], None, data.facts)
         evaluate(game, few, extractor, evaluation_latents(plan, n))
-        game.objective.compile(False)  # a counter sees no operation of a compiled step
+        compile_step(game, on=False)  # a counter sees no compiled operation
         with flop_counter() as counter:
             game.play(rule)
         check_took_effect(plan.spec, game.objective.used)

@@ -98,7 +98,7 @@ class RunSpec(BaseModel):
     )
     joint_batch: bool = Field(False, description="D scores real and fake examples in one batch")
     channels_last: bool = Field(False, description="images and weights laid out channels last")
-    compile: bool = Field(False, description="each player's loss through torch.compile")
+    compile: bool = Field(False, description="steps through torch.compile")
     cuda_graph: Literal["auto", "on", "off"] = Field(
         "auto", description="whole steps as CUDA graphs; auto: where that moves no bit"
     )

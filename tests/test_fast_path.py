@@ -13,8 +13,10 @@ from torch.nn.functional import softplus
 
 import ganbench
 from ganbench.checkpoint import load_checkpoint, save_checkpoint
+from ganbench.compiling import _GAIN, gains_by_compiling
 from ganbench.errors import IncompatibleParts, UsageError
 from ganbench.fast import check_took_effect
+from ganbench.player import Player
 from ganbench.scorers import JointScorer, check_examples_are_scored_alone
 from ganbench.spec import RunSpec
 from ganbench.streams import generator as stream
@@ -237,11 +239,11 @@ def test_settings_that_are_off_need_no_effect():
     check_took_effect(RunSpec(), ())
 
 
-def test_compile_without_a_compiler_names_what_to_install(play, monkeypatch):
+def test_compile_without_a_compiler_names_what_to_install(play):
     from torch._inductor import config
 
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
-    with pytest.raises(UsageError, match=r"install g\+\+ or clang"):
+    without = config.patch({"cpp.cxx": ("no-such-compiler",)})
+    with without, pytest.raises(UsageError, match=r"install g\+\+ or clang"):
         play(**MLP, compile=True)
 
 
@@ -266,6 +268,61 @@ def test_a_compiled_step_equals_the_plain_one_to_a_tolerance(play, settings, tol
     assert_same_bits(game, again)
     for ours, theirs in zip(bits(game), bits(plain), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.slow
+def test_what_was_compiled_for_other_settings_leaves_room_for_the_next(play):
+    """Else torch.compile would run the second game's functions as they are, in a process that has
+    compiled many, and in another one compile them."""
+    from torch._dynamo import config
+    from torch._dynamo.utils import counters
+
+    wider = {**MLP, "generator": "mlp:hidden=[24]", "compile": True}
+    for settings in ({**MLP, "compile": True}, wider):
+        counters.clear()
+        game, rule = play(**settings)
+        with config.patch(recompile_limit=2):  # G with and without gradient
+            for _ in range(2):
+                game.play(rule)
+        assert counters["frames"]["ok"] == counters["frames"]["total"] == 4  # and the two losses
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(_GAIN))
+def test_a_compiled_update_is_the_plain_one_to_rounding(name):
+    """Seven moves each, on gradients of their own making."""
+    moved = []
+    for on in (False, True):
+        torch.manual_seed(0)
+        module = nn.Linear(6, 3)
+        player = Player(module, getattr(torch.optim, name)(module.parameters(), lr=0.01))
+        player.compile(on)
+        assert (player._compiled_step is not None) is on
+        for _ in range(7):
+            player.backward(module(torch.ones(2, 6)).square().sum())
+            player.update()
+        moved.append([p.detach().numpy().copy() for p in module.parameters()])
+    for ours, theirs in zip(*moved, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)  # radam cancels in float32
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "compiles"),
+    [
+        (torch.optim.RMSprop, True),
+        (torch.optim.Adam, False),  # its fused kernel is faster
+        (type("RMSprop", (torch.optim.RMSprop,), {}), False),  # somebody's own
+    ],
+)
+def test_updates_are_compiled_where_that_makes_them_faster(optimizer, compiles):
+    assert gains_by_compiling(optimizer(nn.Linear(1, 1).parameters())) is compiles
+
+
+def test_updates_by_a_schedule_are_not_compiled(play):
+    game, _ = play(**{**MLP, "opt": "rmsprop", "schedule": "linear", "compile": True})
+    assert [player._compiled_step for player in game.players] == [None, None]
+    game, _ = play(**{**MLP, "opt": "rmsprop", "compile": True})
+    assert None not in [player._compiled_step for player in game.players]
 
 
 @pytest.mark.slow

@@ -67,7 +67,7 @@ def obstacle(spec: RunSpec, game: Game, rule: Rule) -> str | None:
         return "precision fp16 reads on the host whether a gradient overflowed"
     if spec.batch_size == "full":
         return "batch_size is full: a second copy of the data would be needed"
-    if game._schedules:
+    if game.schedules:
         return f"schedule '{spec.schedule}' changes the learning rate, which is part of the graph"
     if not getattr(rule, "same_each_step", False):
         return f"rule '{spec.rule}' does not say that all of its steps are alike (same_each_step)"
