@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -126,12 +127,12 @@ class Plan:
             "torch": _version("torch"),
         }
 
-    @property
+    @cached_property
     def spec_sha256(self) -> str:
         text = json.dumps(self.identity(), sort_keys=True, default=repr)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         spec = self.spec
         opts = spec.opt_g if spec.opt_g == spec.opt_d else f"{spec.opt_g}~{spec.opt_d}"
@@ -241,6 +242,7 @@ def _settle_n_dis(spec: RunSpec, registry: Registry) -> tuple[RunSpec, Part]:
     return spec.model_copy(update={"n_dis": n_dis}), part
 
 
+@lru_cache
 def _version(package: str) -> str:
     try:
         return version(package)
