@@ -22,6 +22,7 @@ from ganbench.files import write_text
 from ganbench.game import Game, build_game
 from ganbench.graphs.check import graphed
 from ganbench.interrupts import stop_requests
+from ganbench.kept import data_of, extractor_of
 from ganbench.load import OtherLoad
 from ganbench.measure import evaluation_latents, measure
 from ganbench.plan import Plan
@@ -71,9 +72,8 @@ class Run:
     def execute(self) -> RunRecord:
         started, started_at = time.perf_counter(), datetime.now(timezone.utc)
         spec = self.plan.spec
-        data: Data = self.plan.data.create(spec.data_root)
-        needs_extractor = spec.metrics and data.is_images
-        extractor = self.plan.extractor.create().to(self.device) if needs_extractor else None
+        data = data_of(self.plan)
+        extractor = extractor_of(self.plan, data, self.device)
         gflops_per_step, training, elapsed_before = self._begin(data, extractor)
         game = training.game
         for tracker in self.trackers:

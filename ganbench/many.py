@@ -16,6 +16,7 @@ from torch import nn
 from ganbench import devices
 from ganbench.execution import WARMUP_STEPS, Run
 from ganbench.interrupts import stop_requests
+from ganbench.kept import data_of, extractor_of
 from ganbench.plan import Plan
 from ganbench.protocols import Data, Snapshot, Tracker
 from ganbench.record import RunRecord, Status, Throughput
@@ -86,9 +87,8 @@ def train_many(plans: Sequence[Plan], trackers: Sequence[Tracker]) -> list[Execu
     device = torch.device(devices.resolve_device(spec.device))
     devices.set_up(device, spec.threads, spec.precision)
     with isolated():
-        data: Data = first.data.create(spec.data_root)
-        needs_extractor = spec.metrics and data.is_images
-        extractor = first.extractor.create().to(device) if needs_extractor else None
+        data = data_of(first)
+        extractor = extractor_of(first, data, device)
         gflops_per_step = Run(first, Path(), Path(), device, ())._rehearse(data, extractor)
         verify(plans, data, device)
         game = build_vector_game(plans, data, device)

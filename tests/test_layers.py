@@ -31,7 +31,7 @@ LAYERS = [
     | {"clock", "checkpoint", "samples", "evaluation", "throughput", "measure", "fit"}
     | {"distributed", "scorers", "compiling", "fast", "vectorize"},
     # 4: one run, in one process or in several
-    {"rehearsal", "execution", "together", "many", "profiling"},
+    {"rehearsal", "kept", "execution", "together", "many", "profiling"},
     # 5: files, tables, statistics, gates
     {"store", "index", "tables", "stats", "sweep", "gate", "compare", "perf", "testing"}
     | {"scaffold"},

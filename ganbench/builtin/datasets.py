@@ -41,11 +41,8 @@ def fashion_mnist(root: Path | None) -> Data:
             f"data_root is '{root}', which is not a folder: name one that holds the four idx.gz "
             "files, or leave it out to have them downloaded"
         )
-    places = [root, root / "FashionMNIST" / "raw", root / "fashion-mnist"] if root else []
-    for place in [*places, _DEBIAN_FOLDER]:
-        if (place / "train-images-idx3-ubyte.gz").is_file():
-            return _from_idx(place, "train", "train")
-    return _downloaded(root or _default_root())
+    place = _place_of_training_images(root)
+    return _from_idx(place, "train", "train") if place else _downloaded(root or _default_root())
 
 
 def digits(root: Path | None) -> Data:
@@ -68,9 +65,27 @@ def digits(root: Path | None) -> Data:
     return Data(x.contiguous(), labels, {"n": len(x), "source": "scikit-learn load_digits"})
 
 
+def _place_of_training_images(root: Path | None) -> Path | None:
+    places = [root, root / "FashionMNIST" / "raw", root / "fashion-mnist"] if root else []
+    for place in [*places, _DEBIAN_FOLDER]:
+        if (place / "train-images-idx3-ubyte.gz").is_file():
+            return place
+    return None
+
+
+def _files_of_training_images(root: Path | None) -> list[Path] | None:
+    """None if torchvision finds them, for what it reads is its own affair."""
+    place = _place_of_training_images(root)
+    return _idx_files(place, "train") if place else None
+
+
+def _idx_files(folder: Path, prefix: str) -> list[Path]:
+    return [folder / f"{prefix}-{what}-ubyte.gz" for what in ("images-idx3", "labels-idx1")]
+
+
 def _from_idx(folder: Path, prefix: str, split: str) -> Data:
-    x = _read_idx(folder / f"{prefix}-images-idx3-ubyte.gz")[:, None]
-    labels = _read_idx(folder / f"{prefix}-labels-idx1-ubyte.gz").to(torch.int64)
+    images, labels = map(_read_idx, _idx_files(folder, prefix))
+    x, labels = images[:, None], labels.to(torch.int64)
     return Data(x, labels, {"n": len(x), "split": split, "source": _CITATION})
 
 
@@ -114,3 +129,9 @@ def _downloaded(root: Path) -> Data:
         dataset.targets.to(torch.int64),
         {"n": len(dataset.data), "split": "train", "source": _CITATION},
     )
+
+
+# By which a process may keep them from one run to the next: see ganbench/kept.py.
+fashion_mnist_10k.files_read = lambda root: _idx_files(_SHIPPED_FOLDER, "t10k")  # type: ignore[attr-defined]
+fashion_mnist.files_read = _files_of_training_images  # type: ignore[attr-defined]
+digits.files_read = lambda root: []  # type: ignore[attr-defined]

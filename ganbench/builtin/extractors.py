@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import socket
 import urllib.error
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ __all__ = [
 
 _INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 _DOWNLOAD_TIMEOUT_S = 30
+_PACKAGED = Path(__file__).parent / "data" / "fmnist-cnn-v1.safetensors"
 
 
 def fmnist_cnn_v1(weights: str | None = None) -> nn.Module:
@@ -39,8 +39,7 @@ def fmnist_cnn_v1(weights: str | None = None) -> nn.Module:
     network (scripts/train_extractor.py writes one). Not comparable with published FIDs.
     Raises `UsageError` for a file that is missing or holds something else.
     """
-    packaged = files("ganbench.builtin") / "data" / "fmnist-cnn-v1.safetensors"
-    content = packaged.read_bytes() if weights is None else _read(weights)
+    content = _read(str(_PACKAGED) if weights is None else weights)
     cnn = FashionCNN()
     try:
         cnn.load_state_dict(load_safetensors(content))
@@ -173,7 +172,7 @@ def _check_channels(name: str, images: Tensor) -> None:
 
 def _downloaded(url: str) -> Path:
     """The file at `url`, from torch's hub folder or fetched into it."""
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    path = _place_of_download(url)
     if path.is_file():
         return path
     timeout_s = socket.getdefaulttimeout()
@@ -190,6 +189,17 @@ def _downloaded(url: str) -> Path:
     finally:
         socket.setdefaulttimeout(timeout_s)
     return path
+
+
+def _place_of_download(url: str) -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+
+
+def _files_of_inception(weights: str | None) -> list[Path]:
+    with isolated():
+        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+    return [_place_of_download(URL_INCEPTION_V3) if weights is None else Path(weights)]
 
 
 def _not_inception(path: Path, url: str, fault: str) -> UsageError:
@@ -212,3 +222,8 @@ def _first_fault(error: Exception) -> str:
     told = [line for line in lines if not line.startswith("Error(s) in loading")]
     text = told[0].rstrip(".") if told else type(error).__name__
     return text if len(text) <= 160 else f"{text[:160]}…"
+
+
+# By which a process may keep them from one run to the next: see ganbench/kept.py.
+fmnist_cnn_v1.files_read = lambda weights: [_PACKAGED if weights is None else Path(weights)]  # type: ignore[attr-defined]
+inception_v3_compat.files_read = _files_of_inception  # type: ignore[attr-defined]
