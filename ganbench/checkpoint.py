@@ -6,6 +6,7 @@ file it belongs to, so a process killed at any moment leaves the old pair or the
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -86,9 +87,10 @@ def save_checkpoint(folder: Path, step: int, tree: Any) -> None:
     name = f"checkpoint-{step:09d}.safetensors"
     write_atomically(folder / name, lambda temporary: temporary.write_bytes(save(tensors)))
     write_text(folder / _POINTER, json.dumps({"step": step, "file": name, "tree": skeleton}))
-    for old in folder.glob("checkpoint-*.safetensors"):
-        if old.name != name:
-            old.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):  # another process at the run has ended just now
+        for old in folder.glob("checkpoint-*.safetensors"):
+            if old.name != name:
+                old.unlink(missing_ok=True)
 
 
 def load_checkpoint(folder: Path) -> Any | None:

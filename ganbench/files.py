@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -10,12 +11,22 @@ from pathlib import Path
 
 __all__ = ["sha256_of_file", "write_atomically", "write_text"]
 
+_ATTEMPTS = 10
+
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file in the same folder, then rename it to `path`.
 
-    A reader, or a process killed at any moment, sees the old file or the new one.
+    A reader, or a process killed at any moment, sees the old file or the new one. The folder is
+    made, and made again if another process that had done with it removes it meanwhile.
     """
+    for _ in range(_ATTEMPTS - 1):
+        with contextlib.suppress(FileNotFoundError):
+            return _write(path, write)
+    return _write(path, write)
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
     os.close(handle)

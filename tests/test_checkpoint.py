@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+
 import pytest
 import torch
 
@@ -27,3 +30,26 @@ def test_a_tensor_comes_back_with_its_values_and_the_order_of_its_dimensions(ten
     assert torch.equal(loaded, tensor)
     dense = torch.empty_like(tensor)  # the layout of what torch itself would copy `tensor` to
     assert loaded.stride() == dense.stride()
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_a_folder_that_another_process_removes_meanwhile_is_made_again(tmp_path, monkeypatch, at):
+    """Before and after each of the two temporary files of a checkpoint is made."""
+    folder, make, moment = tmp_path / "checkpoints" / "a-run", tempfile.mkstemp, iter(range(99))
+
+    def end_of_the_other() -> None:
+        if next(moment) == at:
+            shutil.rmtree(folder.parent)
+
+    def make_beside_it(**where):
+        end_of_the_other()
+        made = make(**where)
+        end_of_the_other()
+        return made
+
+    monkeypatch.setattr(tempfile, "mkstemp", make_beside_it)
+    save_checkpoint(folder, 1, {"x": 3})
+    assert next(moment) == 2 * 3 - (at % 2 == 0)  # one file was made twice, or tried twice
+    assert (folder / "checkpoint.json").exists()
+    save_checkpoint(folder, 2, {"x": 4})
+    assert load_checkpoint(folder) == {"x": 4}

@@ -16,7 +16,7 @@ from ganbench.errors import GanbenchError
 
 __all__ = ["Board", "RankLost"]
 
-_CONNECT = timedelta(seconds=60)
+_CONNECT = timedelta(minutes=5)  # one rank may import much later than another
 _NUMBERS = itertools.count()
 
 

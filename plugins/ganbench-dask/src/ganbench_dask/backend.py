@@ -81,6 +81,6 @@ def _end_of(future: Future, job: Job) -> JobEnd:
 
 def _client(address: str) -> Client:
     try:
-        return Client(address, timeout=20, set_as_default=False)
+        return Client(address, timeout=60, set_as_default=False)
     except (OSError, TimeoutError) as error:
         raise ConnectionError(f"no Dask scheduler answers at {address}: {error}") from error
