@@ -28,7 +28,7 @@ def ganbench(*args: object, cwd: Path, **options) -> subprocess.CompletedProcess
         capture_output=True,
         text=True,
         env=ENVIRONMENT,
-        timeout=120,
+        timeout=600,
         **options,
     )
 
@@ -78,10 +78,12 @@ def test_the_summary_names_the_numbers_their_extractor_and_files_that_exist(home
 def test_progress_goes_to_stderr_as_plain_lines_and_no_warning_comes_with_it(first):
     lines = first.stderr.splitlines()
     assert lines[0].startswith("run mlp-nonsat-sgd-fashion-mnist-10k-s0-")
-    assert lines[1].startswith("step 40/40")
-    assert "it/s" in lines[1]
-    assert "d_nonsat" in lines[1]
-    assert lines[2:] == ["evaluating fid, kid, precision-recall"]
+    assert lines[-1] == "evaluating fid, kid, precision-recall"
+    steps = lines[1:-1]  # one, or some more on a machine that stops for seconds
+    assert all(line.startswith("step ") for line in steps)
+    assert steps[-1].startswith("step 40/40")
+    assert "it/s" in steps[-1]
+    assert "d_nonsat" in steps[-1]
     assert "\x1b" not in first.stderr
 
 
@@ -159,7 +161,7 @@ def test_on_a_terminal_there_is_a_bar_with_its_rate_and_losses(home, tmp_path):
             shown += block
     except OSError:  # Linux reports the end of a terminal this way
         pass
-    out, _ = process.communicate(timeout=120)
+    out, _ = process.communicate(timeout=600)
     os.close(master)
     assert process.returncode == 0
     assert b"it/s" in shown
@@ -178,7 +180,7 @@ def test_who_reads_only_the_first_lines_gets_no_complaint(home):
     )
     process.stdout.close()
     err = process.stderr.read()
-    process.wait(timeout=60)
+    process.wait(timeout=600)
     assert err == ""
 
 
@@ -194,7 +196,7 @@ def test_two_processes_at_the_same_run_at_once_both_succeed_and_leave_one_run(tm
         for _ in range(2)
     ]
     for process in started:
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=600)
         assert process.returncode == 0, err
     assert len(pd.read_csv(tmp_path / "throughput.csv")) == 1
     assert len(list((tmp_path / "runs").iterdir())) == 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,52 +23,72 @@ TINY = [
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-def start(out: Path, *args: str) -> subprocess.Popen[str]:
+def start(out: Path, *args: str, **variables: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*COMMAND, *TINY, *args, "--out", str(out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=ENVIRONMENT,
+        env={**ENVIRONMENT, **variables},
     )
 
 
-def wait_until_training(process: subprocess.Popen[str]) -> str:
-    """What stderr said until training began, give or take some steps."""
+def said_until_training(process: subprocess.Popen[str]) -> str:
+    """What stderr says until training is about to begin."""
     said = ""
     for line in process.stderr:
         said += line
         if line.startswith("run "):
-            time.sleep(0.5)
             return said
     raise AssertionError(f"it ended before it began: {said}")
 
 
+def wait_for(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Until it is true, while the process runs."""
+    deadline = time.monotonic() + 400
+    while not true():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
+
+
+def step_saved(out: Path) -> int:
+    """The step of the last checkpoint of the only run, or 0."""
+    for pointer in out.glob("checkpoints/*/checkpoint.json"):
+        return int(json.loads(pointer.read_text())["step"])
+    return 0
+
+
 def test_ctrl_c_leaves_an_interrupted_record_and_the_same_command_goes_on(tmp_path):
-    steps = []
+    steps = [0]
     for attempt in range(2):
-        process = start(tmp_path, "--steps", "10000000")
-        said = wait_until_training(process)
+        process = start(tmp_path, "--steps", "10000000", "--checkpoint-every", "100")
+        said = said_until_training(process)
+        wait_for(lambda: step_saved(tmp_path) > steps[-1], process)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=600)
         assert process.returncode == 130, err
         assert "Traceback" not in err
         assert out.startswith("interrupted after step ")
         assert "the same command goes on" in out
         (record,) = load_records(tmp_path)
         assert record.status == "interrupted"
+        assert (f"going on from step {steps[-1]}" in said) == (attempt == 1)
+        assert record.steps_done > steps[-1]
         steps.append(record.steps_done)
-        assert (f"going on from step {steps[0]}" in said) == (attempt == 1)
-    assert 0 < steps[0] < steps[1]
 
 
 def test_a_stop_before_training_leaves_nothing(tmp_path):
-    process = start(tmp_path / "r", "--steps", "10")
-    time.sleep(0.4)  # python has begun; torch is still being imported
+    """The signal comes in the midst of `import torch`, which here takes as long as need be."""
+    (tmp_path / "torch").mkdir()
+    slow = f"import pathlib, time\npathlib.Path({str(tmp_path / 'begun')!r}).touch()\n"
+    (tmp_path / "torch" / "__init__.py").write_text(slow + "time.sleep(600)\n")
+    process = start(tmp_path / "r", "--steps", "10", PYTHONPATH=str(tmp_path))
+    wait_for((tmp_path / "begun").exists, process)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert process.returncode in (130, -signal.SIGINT)
-    assert not list((tmp_path / "r").glob("runs/*"))
+    out, err = process.communicate(timeout=600)
+    assert (process.returncode, out, "Traceback" in err) == (130, "", False), err
+    assert not (tmp_path / "r").exists()
 
 
 def test_a_failed_run_exits_with_1_and_names_the_traceback_file(

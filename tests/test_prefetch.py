@@ -142,7 +142,7 @@ def test_a_feed_that_settled_has_nothing_on_its_way(monkeypatch):
     gather, go_on = prefetch._gather, threading.Event()
 
     def slowly(*args):
-        go_on.wait(10)
+        go_on.wait(120)
         gather(*args)
 
     feed = PrefetchFeed(images(20), 5, None, 0, CPU)
@@ -195,7 +195,7 @@ def test_a_feed_that_nobody_closes_takes_its_thread_along():
     list(feed.micro_batches(feed.indices(0)))
     (thread,) = threads_of_feeds()
     del feed
-    thread.join(timeout=10)
+    thread.join(timeout=120)
     assert not thread.is_alive()
 
 
@@ -227,11 +227,12 @@ def test_data_for_another_device_fit_by_its_free_memory(monkeypatch):
     assert fits(images(2), torch.device("cuda"))
 
 
-def test_free_memory_is_what_the_system_says_is_available():
+def test_free_memory_is_what_the_system_says_is_available(monkeypatch):
     import psutil
 
-    available = psutil.virtual_memory().available
-    assert devices.free_memory_bytes(CPU) == pytest.approx(available, rel=0.2)
+    said = psutil.virtual_memory()
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: said)
+    assert devices.free_memory_bytes(CPU) == said.available
 
 
 @pytest.mark.parametrize("end", ["completed", "diverged", "failed"])

@@ -37,7 +37,7 @@ def run_pytest(folder: Path, source: str, *flags: str) -> subprocess.CompletedPr
         capture_output=True,
         text=True,
         env=environment,
-        timeout=120,
+        timeout=600,
     )
 
 

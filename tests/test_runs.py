@@ -16,8 +16,10 @@ from safetensors.torch import load_file
 
 import ganbench
 from ganbench import RunRecord, RunSpec, load_records
+from ganbench.clock import Chunk
 from ganbench.errors import IncompatibleParts, UsageError
 from ganbench.protocols import Snapshot
+from ganbench.throughput import throughput_of
 
 SMALL = {
     "generator": "mlp:hidden=[16]",
@@ -109,9 +111,31 @@ def test_throughput_counts_the_timed_steps_only(reference):
     throughput = record.throughput
     assert throughput.warmup_steps + throughput.timed_steps == 40
     assert throughput.warmup_steps == 4
-    assert throughput.images_per_s == pytest.approx(16e3 / throughput.ms_per_step_p50, rel=0.2)
+    # Between two chunks in the middle the mean of the rates is at least that of the mean time.
+    assert throughput.images_per_s >= 16e3 / throughput.ms_per_step_p50 * (1 - 1e-9)
     assert throughput.images_per_s_p10 <= throughput.images_per_s <= throughput.images_per_s_p90
     assert 0 < throughput.fraction_of_peak < 1.5
+
+
+def test_throughput_is_of_medians_and_percentiles_over_chunks():
+    chunks = [Chunk(10, wall_s, wall_s / 2) for wall_s in (0.1, 0.4, 0.2)]
+    found = throughput_of(
+        chunks,
+        images_per_step=16,
+        warmup_steps=4,
+        gflops_per_step=0.5,
+        matmul_gflops_per_s=100,
+        peak_memory_bytes=3_000_000,
+        timing_valid=None,
+    )
+    # 10, 40 and 20 ms a step are 1600, 400 and 800 images/s
+    assert (found.ms_per_step_p50, found.cpu_ms_per_step_p50) == pytest.approx((20, 10))
+    assert found.ms_per_step_p95 == pytest.approx(20 + 0.9 * 20)
+    assert found.images_per_s == pytest.approx(800)
+    assert found.images_per_s_p10 == pytest.approx(400 + 0.2 * 400)
+    assert found.images_per_s_p90 == pytest.approx(800 + 0.8 * 800)
+    assert found.fraction_of_peak == pytest.approx(0.5 / 0.02 / 100)
+    assert (found.timed_steps, found.peak_memory_mb) == (30, 3)
 
 
 def test_flops_of_a_step_are_counted_by_hand(reference):
