@@ -12,6 +12,7 @@ import torch
 from ganbench import load
 from ganbench.protocols import Job
 from ganbench.sweep.backends import local
+from ganbench.sweep.backends.workers import Place, start
 
 
 def jobs(*devices: str, threads: int = 1) -> list[Job]:
@@ -39,9 +40,9 @@ def gpus(monkeypatch, eight_cores):
     return see
 
 
-def environment_of_worker(place: local.Place) -> dict[str, str]:
+def environment_of_worker(place: Place) -> dict[str, str]:
     """That of the real process, which is ended before it imports anything."""
-    worker = local._start(local.Place((), place.gpu, place.shares_gpu))
+    worker = start(Place((), place.gpu, place.shares_gpu))
     process = psutil.Process(worker.pid)
     try:
         # Until the new program is there, a process shows what it was forked from.

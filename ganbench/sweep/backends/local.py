@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from contextlib import closing, nullcontext
+from dataclasses import asdict
 
 from ganbench.errors import GanbenchError
-from ganbench.load import SHARED_DEVICE
 from ganbench.protocols import Backend, Job, JobEnd
+from ganbench.sweep.backends.workers import Nursery, Place, Worker, how_it_ended, start
 
-__all__ = ["Place", "local", "places"]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a worker runs: the cores it is pinned to, none for no pinning; its GPU, by its number
-    among those that this process sees; and whether another worker has the same one."""
-
-    cores: tuple[int, ...]
-    gpu: int | None = None
-    shares_gpu: bool = False
+__all__ = ["local", "places"]
 
 
 def local(workers: int | None = None) -> Backend:
@@ -60,30 +49,45 @@ class Local:
         waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
         for job in jobs:
             waiting.put(job)
-        ends: queue.SimpleQueue[JobEnd | BaseException | None] = queue.SimpleQueue()
-        crews = [_Crew(place, waiting, ends, stop) for place in places(jobs, self.workers)]
-        for crew in crews[: len(jobs)]:
-            crew.start()
-        at_work = len(crews[: len(jobs)])
-        interrupted: BaseException | None = None
-        while at_work:
-            try:
-                end = ends.get()
-                if end is None:
-                    at_work -= 1
-                elif isinstance(end, BaseException):
-                    raise end
-                else:
-                    report(end)
-            except BaseException as error:
-                if interrupted is not None:
-                    for crew in crews:
-                        crew.kill()
-                interrupted = interrupted or error
+        at = places(jobs, self.workers)[: len(jobs)]
+        on_cpu = all(job.settings["device"] == "cpu" for job in jobs)
+        forks = on_cpu and Nursery.can_fork(at[0])
+        with closing(Nursery(at[0])) if forks else nullcontext() as nursery:
+            _employ(at, nursery, waiting, report, stop)
+
+
+def _employ(
+    at: Sequence[Place],
+    nursery: Nursery | None,
+    waiting: queue.SimpleQueue[Job],
+    report: Callable[[JobEnd], None],
+    stop: Callable[[], bool],
+) -> None:
+    """Have a crew at each place until nothing waits or somebody interrupts."""
+    ends: queue.SimpleQueue[JobEnd | BaseException | None] = queue.SimpleQueue()
+    crews = [_Crew(place, nursery, waiting, ends, stop) for place in at]
+    for crew in crews:
+        crew.start()
+    at_work = len(crews)
+    interrupted: BaseException | None = None
+    while at_work:
+        try:
+            end = ends.get()
+            if end is None:
+                at_work -= 1
+            elif isinstance(end, BaseException):
+                raise end
+            else:
+                report(end)
+        except BaseException as error:
+            if interrupted is not None:
                 for crew in crews:
-                    crew.leave()
-        if interrupted is not None:
-            raise interrupted
+                    crew.kill()
+            interrupted = interrupted or error
+            for crew in crews:
+                crew.leave()
+    if interrupted is not None:
+        raise interrupted
 
 
 class _Crew(threading.Thread):
@@ -92,13 +96,15 @@ class _Crew(threading.Thread):
     def __init__(
         self,
         place: Place,
+        nursery: Nursery | None,
         waiting: queue.SimpleQueue[Job],
         ends: queue.SimpleQueue[JobEnd | BaseException | None],
         stop: Callable[[], bool],
     ) -> None:
         super().__init__(daemon=True)
-        self.place, self.waiting, self.ends, self.stop = place, waiting, ends, stop
-        self.worker: subprocess.Popen[str] | None = None
+        self.place, self.nursery = place, nursery
+        self.waiting, self.ends, self.stop = waiting, ends, stop
+        self.worker: Worker | None = None
         self.leaving = False
         self.lock = threading.Lock()
 
@@ -147,21 +153,27 @@ class _Crew(threading.Thread):
             return JobEnd(job.run_id, "interrupted")
         code = worker.wait()
         self.worker = None
-        return JobEnd(job.run_id, "lost", f"the process that ran it {_how_it_ended(code)}")
+        return JobEnd(job.run_id, "lost", f"the process that ran it {how_it_ended(code)}")
 
-    def _ready_worker(self) -> subprocess.Popen[str] | None:
+    def _ready_worker(self) -> Worker | None:
         """The worker, started if need be. None if there shall be none any more."""
         if self.worker is not None:
             return self.worker
         with self.lock:
             if self.leaving:
                 return None
-            self.worker = worker = _start(self.place)
+            self.worker = worker = self._new_worker()
         assert worker.stdout is not None
         if not worker.stdout.readline() and not self.leaving:
-            how = _how_it_ended(worker.wait())
+            how = how_it_ended(worker.wait())
             raise GanbenchError(f"a worker could not start: it {how}; what it said is above")
         return worker
+
+    def _new_worker(self) -> Worker:
+        if self.nursery is not None:
+            with contextlib.suppress(OSError):
+                return self.nursery.fork(self.place)
+        return start(self.place)
 
 
 def places(jobs: Sequence[Job], workers: int | None) -> list[Place]:
@@ -190,32 +202,3 @@ def _cores() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
-
-
-def _start(place: Place) -> subprocess.Popen[str]:
-    env: dict[str, str] = dict(os.environ)
-    if place.gpu is not None:
-        visible = env.get("CUDA_VISIBLE_DEVICES", "")
-        seen = [name.strip() for name in visible.split(",")] if visible else None
-        env["CUDA_VISIBLE_DEVICES"] = seen[place.gpu] if seen else str(place.gpu)
-    if place.shares_gpu:
-        env[SHARED_DEVICE] = "1"
-    settings: dict[str, Any] = {"cores": place.cores}
-    return subprocess.Popen(
-        [sys.executable, "-m", "ganbench.sweep.worker", json.dumps(settings)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=env,
-        text=True,
-        encoding="utf-8",
-        start_new_session=True,  # Ctrl-C on the terminal is the sweep's to answer
-    )
-
-
-def _how_it_ended(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    from signal import Signals
-
-    why = " (out of memory, perhaps)" if code == -9 else ""
-    return f"was ended by {Signals(-code).name}{why}"
