@@ -141,6 +141,15 @@ def test_a_killed_sweep_leaves_no_process(tmp_path):
     assert not alive
 
 
+def test_a_worker_can_be_killed_while_the_imports_are_made():
+    nursery = Nursery(HERE)
+    worker = nursery.fork(HERE)
+    worker.kill()
+    assert worker.stdout.readline() == ""
+    assert worker.wait() is None
+    nursery.close()
+
+
 @pytest.mark.parametrize("name", ["OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"])
 def test_nothing_is_forked_where_openmp_pins_threads_itself(monkeypatch, name):
     monkeypatch.setenv(name, "true")

@@ -3,6 +3,7 @@
 `python -m ganbench.sweep.nursery '{"cores": [0]}'`, with a Unix socket as stdin. A message on it is
 `{"number": 0, "settings": ...}` with three files: the worker's stdin, its stdout, and where its
 exit code is written when it has ended. Or it is `{"kill": 0}`. The socket's end is this process's.
+It sends one message itself, when the imports are done.
 
 It computes nothing and loads no plugin, so that there are no threads and no devices that a fork
 would lose; and it is pinned to as many cores as a worker, because libraries count them on import.
@@ -43,6 +44,8 @@ def main(argv: list[str]) -> None:
     pages = pages_of_files()
     gc.collect()
     gc.freeze()  # so that no collection writes to what is shared with the workers
+    with contextlib.suppress(OSError):  # the sweep may have gone meanwhile
+        requests.send(b"ready")
     settings = _serve(requests)
     if settings is not None:
         map_pages(pages)

@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -124,6 +125,10 @@ class Nursery:
         return _Forked(*mine, partial(self._kill, number))
 
     def _kill(self, number: int) -> None:
+        said, _, _ = select.select([self._requests], [], [], 0)
+        if not said:  # it is at its imports and has forked nobody
+            self._process.kill()
+            return
         with contextlib.suppress(OSError):  # without it, the worker ends when its stdin does
             self._requests.send(json.dumps({"kill": number}).encode())
 
