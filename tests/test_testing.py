@@ -49,6 +49,8 @@ def fails(kind: str, component: Any, fault: type[faults.ConformanceFailure]) -> 
 
 @pytest.fixture(autouse=True)
 def _settings() -> Iterator[None]:
+    own_torch.manual_seed(0)  # whatever tests came before: some faults flip coins
+    own_numpy.bit_generator.state = np.random.default_rng(0).bit_generator.state
     yield
     torch.set_anomaly_enabled(False)
     torch.set_default_dtype(torch.float32)
@@ -136,7 +138,7 @@ class OwnTorchGenerator(Good):
 
 class Clock(Good):
     def real(self, logits):
-        return F.softplus(-logits).mean() * (1 + time.perf_counter_ns() % 1000 / 1000)
+        return F.softplus(-logits).mean() * (1 + time.perf_counter_ns() % 999_983 / 1e6)
 
 
 class Reseeds(Good):
