@@ -130,9 +130,11 @@ class Training:
         self.evaluations.append({**row, "values": dict(values)})
 
     def finite(self) -> bool:
-        """Is every parameter of both players a number?"""
-        players = (self.game.generator, self.game.discriminator)
-        return all(bool(p.isfinite().all()) for one in players for p in one.module.parameters())
+        """Is every parameter of both players a number? One look at each, and one at the device."""
+        parameters = [p.detach() for one in self.game.players for p in one.module.parameters()]
+        sizes = [p.abs() if p.is_complex() else p for p in parameters if p.numel()]
+        ends = [end for p in sizes for end in p.aminmax()]  # NaN is passed on
+        return not ends or bool(torch.stack(ends).isfinite().all())
 
     def state(self) -> dict[str, Any]:
         return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 import ganbench
 from ganbench import RunRecord, RunSpec, load_records
@@ -20,6 +22,7 @@ from ganbench.clock import Chunk
 from ganbench.errors import IncompatibleParts, UsageError
 from ganbench.protocols import Snapshot
 from ganbench.throughput import throughput_of
+from ganbench.training import Training
 
 SMALL = {
     "generator": "mlp:hidden=[16]",
@@ -301,6 +304,20 @@ def test_an_interrupted_run_goes_on_to_the_bits_of_one_that_was_not(tmp_path, se
         for part in ("whole", "parts")
     ]
     assert histories[0] == histories[1]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("complex_", [False, True])
+def test_one_weight_that_is_no_number_is_seen(play, value, complex_):
+    game, rule = play(**SMALL)
+    training = Training(game, rule, 1, 0)
+    assert training.finite()
+    weights = nn.Parameter(torch.zeros(3, dtype=torch.complex64 if complex_ else torch.bfloat16))
+    game.discriminator.module.register_parameter("another", weights)
+    game.discriminator.module.register_parameter("none_at_all", nn.Parameter(torch.zeros(0)))
+    assert training.finite()
+    weights.data[1] = value
+    assert not training.finite()
 
 
 def test_a_run_that_stops_being_finite_ends_as_diverged_with_its_step(tmp_path):
