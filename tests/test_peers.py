@@ -52,10 +52,9 @@ def test_a_ratio_is_the_median_over_neighbours_and_a_contender_that_is_absent_sa
     from table import ratio_of, render
 
     # Seconds a step of a peer over those of ganbench beside it: 2, 3 and 10, of which 3 is median.
-    rounds = [
-        [{"torchgan": [peer, 1.0], "ganbench-fp32": [1.0, 1.0], "ganbench-bf16": [0.5, 1.0]}]
-        for peer in (2.0, 3.0, 10.0)
-    ]
+    ways = {"fp32": 1.0, "bf16": 0.5, "fp32-fast": 0.8, "bf16-fast": 0.4}
+    beside = {f"ganbench-{way}": [seconds, 1.0] for way, seconds in ways.items()}
+    rounds = [[{"torchgan": [peer, 1.0], **beside}] for peer in (2.0, 3.0, 10.0)]
     keys = ["tutorial", "mimicry", "lightning", "tuned-fp32", "tuned-bf16"]
     found = {"rounds": rounds, "absent": dict.fromkeys(keys, "no wheel")}
     assert ratio_of(found, "torchgan", "fp32") == (3.0, 2.0, 10.0)
@@ -65,7 +64,8 @@ def test_a_ratio_is_the_median_over_neighbours_and_a_contender_that_is_absent_sa
     assert "| torchgan 0.1.0, Trainer | 0.3 | 1000.0 | 3.00 (2.00 to 10.00) | 6.00 (" in text
     assert "| torch-mimicry 0.1.16, Trainer | not measured: no wheel |" in text
     assert "median of 3 interleaved pairs" in text
-    assert "fp32: 1.80 × | mlp, batch 64 | 3.00 |" in text
+    assert "fp32: 1.80 × | 3.00 (mlp 64) | 3.75 (mlp 64) |" in text
+    assert "bf16: 3.00 × | 6.00 (mlp 64) | 7.50 (mlp 64) |" in text
 
 
 def test_a_trainer_timed_through_its_loader_is_timed_for_whole_steps_only(monkeypatch):

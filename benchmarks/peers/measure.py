@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,10 @@ def measure(
     processes: Mapping[str, Process],
     absent: Mapping[str, str],
     *,
-    rounds: int,
     block_s: float,
     found: Measurement,
-    save: Callable[[], None],
 ) -> None:
-    """Fill `found` up to `rounds` rounds, calling `save` after each."""
+    """Add a round of `processes`, which nothing was asked yet, to `found`."""
     present: dict[str, Process] = {}
     found["absent"] = dict(absent)
     found.setdefault("rounds", [])
@@ -45,22 +43,21 @@ def measure(
     found["matmul_gflops_per_s"] = {
         precision: present[entry.key].ask("matmul")["gflops_per_s"]
         for precision, entry in HARNESS.items()
+        if not precision.endswith("fast")
     }
     steps = {key: _steps_of(process, block_s) for key, process in present.items()}
     found["steps_per_block"] = steps
-    while len(found["rounds"]) < rounds:
-        backwards = len(found["rounds"]) % 2 == 1
-        found["rounds"].append(
-            [_pair(pair, present, steps) for pair in _pairs(present, backwards=backwards)]
-        )
-        save()
+    backwards = len(found["rounds"]) % 2 == 1
+    found["rounds"].append(
+        [_pair(pair, present, steps) for pair in _pairs(present, backwards=backwards)]
+    )
 
 
 def _pairs(present: Mapping[str, Process], *, backwards: bool) -> Iterator[tuple[Entry, ...]]:
-    """A contender and the harness at the precisions it is compared with, one after the other."""
+    """A contender and the harness in the ways it is compared with, one after the other."""
     order = [entry for entry in CONTENDERS if entry.key in present]
     for entry in reversed(order) if backwards else order:
-        pair = (entry, *(HARNESS[precision] for precision in entry.against))
+        pair = (entry, *(HARNESS[way] for way in entry.against))
         yield pair[::-1] if backwards else pair
 
 

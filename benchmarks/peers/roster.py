@@ -22,13 +22,18 @@ class Entry:
     module: str
     precision: str = "fp32"
     environment: Environment = HERE
-    # The harness's precisions it is compared with; a peer is measured as its users run it.
-    against: tuple[str, ...] = ("fp32", "bf16")
+    # The ways of the harness it is compared with; a peer is measured as its users run it.
+    against: tuple[str, ...] = ("fp32", "bf16", "fp32 fast", "bf16 fast")
 
 
 HARNESS = {
-    precision: Entry(f"ganbench-{precision}", f"ganbench, {precision}", "harness", precision)
-    for precision in ("fp32", "bf16")
+    way: Entry(f"ganbench-{way.replace(' ', '-')}", f"ganbench, {way}", module, way[:4])
+    for way, module in (
+        ("fp32", "harness"),
+        ("bf16", "harness"),
+        ("fp32 fast", "harness_fast"),
+        ("bf16 fast", "harness_fast"),
+    )
 }
 
 CONTENDERS = [
@@ -65,7 +70,8 @@ WORKS = [Work(network, size) for network in ("mlp", "dcgan") for size in (64, 12
 
 @dataclass(frozen=True)
 class Bar:
-    """ganbench at `precision` shall be at least `least` times as fast as `contender`."""
+    """ganbench at `precision` shall be at least `least` times as fast as `contender`, by default or
+    with fast settings."""
 
     contender: str
     precision: str

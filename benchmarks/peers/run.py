@@ -3,7 +3,7 @@
     python benchmarks/peers/run.py --docs docs/performance.md
 
 Goes on where an earlier call stopped, as long as machine and torch are the same; --fresh starts
-over. About a quarter of an hour on a quiet machine with two cores. Peers are installed from PyPI,
+over. About half an hour on a quiet machine with two cores. Peers are installed from PyPI,
 each into an environment of its own under benchmarks/peers/.environments; one that can't be is a
 row that says why.
 """
@@ -53,7 +53,7 @@ def _arguments() -> argparse.Namespace:
     keys = [entry.key for entry in CONTENDERS]
     parser.add_argument("--works", nargs="+", choices=names, default=names)
     parser.add_argument("--contenders", nargs="+", choices=keys, default=keys)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--block-s", type=float, default=0.8, help="seconds of a block")
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -80,42 +80,31 @@ def _results(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _measure(args: argparse.Namespace, results: dict[str, Any]) -> None:
-    processes: dict[str, Process] = {}
-    absent: dict[str, str] = {}
-
-    def save() -> None:
-        write_text(args.out, json.dumps(results, indent=1) + "\n")
-
+    """Rounds of each configuration, in turn. Each round has processes of its own: two processes
+    that run the same steps differ for life, by where their memory comes to lie."""
     entries = [*HARNESS.values(), *(one for one in CONTENDERS if one.key in args.contenders)]
-    absent |= {one.key: "left out" for one in CONTENDERS if one not in entries}
+    left_out = {one.key: "left out" for one in CONTENDERS if one not in entries}
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    for round_ in range(args.rounds):
         for work in WORKS:
             name = f"{work.network}-{work.batch_size}"
             found = results["works"].setdefault(name, {"rounds": []})
-            if name not in args.works or len(found["rounds"]) >= args.rounds:
+            if name not in args.works or len(found["rounds"]) > round_:
                 continue
-            print(f"{name}: rounds {len(found['rounds']) + 1} to {args.rounds}", file=sys.stderr)
-            for entry in entries:
-                if entry.key in processes or entry.key in absent:
-                    continue
-                try:
-                    processes[entry.key] = Process(entry, args.threads, logs_folder())
-                except Unavailable as error:
-                    absent[entry.key] = str(error)
-                    print(f"{entry.key}: {error}", file=sys.stderr)
-            measure(
-                work,
-                processes,
-                absent,
-                rounds=args.rounds,
-                block_s=args.block_s,
-                found=found,
-                save=save,
-            )
-    finally:
-        for process in processes.values():
-            process.close()
+            print(f"{name}: round {round_ + 1} of {args.rounds}", file=sys.stderr)
+            processes: dict[str, Process] = {}
+            absent = dict(left_out)
+            try:
+                for entry in entries:
+                    try:
+                        processes[entry.key] = Process(entry, args.threads, logs_folder())
+                    except Unavailable as error:
+                        absent.setdefault(entry.key, str(error))
+                measure(work, processes, absent, block_s=args.block_s, found=found)
+            finally:
+                for process in processes.values():
+                    process.close()
+            write_text(args.out, json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -25,9 +25,8 @@ class _Logits:
 
 
 class Harness:
-    shares_fakes = False
-
-    def __init__(self, work: Work, precision: str) -> None:
+    def __init__(self, work: Work, precision: str, **fast: bool) -> None:
+        self.shares_fakes = fast.get("share_latents", False)
         spec = RunSpec(
             generator=work.network,
             discriminator=work.network,
@@ -37,6 +36,7 @@ class Harness:
             precision=precision,
             device="cpu",
             metrics=(),
+            **fast,
         )
         plan = make_plan(spec, default_registry())
         device = torch.device("cpu")
