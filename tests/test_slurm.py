@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -30,28 +31,34 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.slurm,
     pytest.mark.skipif(not HERE, reason="no SLURM cluster answers: scripts/slurm.sh up"),
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1800),
 ]
 GRID = [
     *("--generator", "mlp:hidden=[8]", "--discriminator", "mlp:hidden=[8]", "--data", "ring8"),
     *("--metrics", "none", "--batch-size", "16", "--device", "cpu", "--z-dim", "4"),
     *("--seed", "0..3", "--steps", "4000", "--checkpoint-every", "250", "--no-rehearse"),
+    *("--plugin", str(Path(__file__).with_name("held.py")), "--loss", "held"),
 ]
 SLURM = ["--backend", "slurm", "--slurm-comment", "a test of ganbench"]
 
 
-def ganbench(*words: object) -> subprocess.Popen[str]:
+def ganbench(*words: object, **variables: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "ganbench", *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, **variables}
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=500)
+    out, err = process.communicate(timeout=900)
     return process.returncode, out, err
 
 
-def start(out: Path, *more: str) -> subprocess.Popen[str]:
-    return ganbench("sweep", *GRID, *SLURM, "--out", out, "--json", *more)
+def start(out: Path, *more: str, held: Path | None = None) -> subprocess.Popen[str]:
+    """The sweep, whose runs wait in the midst of training while `held` is there."""
+    words = ("sweep", *GRID, *SLURM, "--out", out, "--json", *more)
+    return ganbench(*words, HELD_WHILE=str(held or ""))
 
 
 def same_command_completes_it(out: Path, expected: dict) -> dict:
@@ -63,14 +70,14 @@ def same_command_completes_it(out: Path, expected: dict) -> dict:
 
 
 def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 400
     while not true():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.1)
 
 
 def checkpoints(out: Path) -> list[Path]:
-    return list(out.glob("checkpoints/*/checkpoint.json"))
+    return sorted(map(Path, glob.glob(f"{out}/checkpoints/*/checkpoint.json")))
 
 
 def arrays(out: Path) -> list[str]:
@@ -79,6 +86,14 @@ def arrays(out: Path) -> list[str]:
 
 def records(out: Path) -> dict[str, int]:
     return {p.parent.name: p.stat().st_mtime_ns for p in out.glob("runs/[!.]*/record.json")}
+
+
+@pytest.fixture
+def held(tmp_path_factory) -> Path:
+    """A file that holds runs as long as it is there."""
+    file = tmp_path_factory.mktemp("held") / "held"
+    file.touch()
+    return file
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +116,13 @@ def test_an_array_job_gives_the_weights_of_one_process(tmp_path, expected):
     assert (told["ran_now"], records(tmp_path)) == (0, before)
 
 
-def test_what_scancel_stops_the_same_command_goes_on_with(tmp_path, expected):
-    process = start(tmp_path)
-    until(lambda: checkpoints(tmp_path))
-    answer("scancel", *(f"{array}_0" for array in arrays(tmp_path)))
+def test_what_scancel_stops_the_same_command_goes_on_with(tmp_path, expected, held):
+    process = start(tmp_path, held=held)
+    until(lambda: arrays(tmp_path) and checkpoints(tmp_path))
+    (array,) = arrays(tmp_path)
+    answer("scancel", f"{array}_0")
+    until(lambda: "0" not in [task for task, _ in queue(array)])
+    held.unlink()
     code, said, err = finish(process)
     # A task that SLURM had to kill is lost, and tried once more at once; one that saved what it had
     # waits for the next command.
@@ -141,8 +159,10 @@ def test_a_drained_node_keeps_runs_waiting_until_it_is_back(tmp_path, expected):
 
 def queue(array: str) -> list[list[str]]:
     """Number and state of each task that is in the queue."""
-    told = answer("squeue", "--noheader", "--array", "--format=%K %T", f"--jobs={array}")
-    return [line.split() for line in told.splitlines()]
+    command = ["squeue", "--noheader", "--array", "--format=%K %T", f"--jobs={array}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 or "Invalid job id" in done.stderr, done.stderr
+    return [line.split() for line in done.stdout.splitlines()]
 
 
 URGENT = ["sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 2"]
@@ -154,12 +174,12 @@ URGENT = ["sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "
     ids=["requeued", "time is up", "pre-empted"],
 )
 def test_a_task_that_is_put_back_goes_on_from_where_it_was_to_the_same_weights(
-    tmp_path, expected, stop
+    tmp_path, expected, held, stop
 ):
     if stop is URGENT and not answer("sinfo", "--noheader", "--partition=urgent"):
         pytest.skip("this cluster has no partition that pre-empts; scripts/slurm.sh makes one")
-    process = start(tmp_path)
-    until(lambda: checkpoints(tmp_path))
+    process = start(tmp_path, held=held)
+    until(lambda: arrays(tmp_path) and checkpoints(tmp_path))
     (array,) = arrays(tmp_path)
     (checkpoint, *_) = checkpoints(tmp_path)
     run_id = checkpoint.parent.name
@@ -179,27 +199,32 @@ def test_a_task_that_is_put_back_goes_on_from_where_it_was_to_the_same_weights(
         assert record["status"] == "interrupted"
         assert json.loads(checkpoint.read_text())["step"] == record["steps_done"]
     assert checkpoint.exists()
+    held.unlink()
     code, said, err = finish(process)
     assert (code, json.loads(said)["done"]) == (0, 4), err
     assert {r.run_id: r.weights_sha256 for r in load_records(tmp_path)} == expected
     assert arrays(tmp_path) == [array], "what was put back was submitted again"
 
 
-def test_a_killed_login_process_loses_nothing_and_nothing_is_submitted_twice(tmp_path, expected):
-    process = start(tmp_path)
-    until(lambda: checkpoints(tmp_path))
+def test_a_killed_login_process_loses_nothing_and_nothing_is_submitted_twice(
+    tmp_path, expected, held
+):
+    process = start(tmp_path, held=held)
+    until(lambda: arrays(tmp_path) and checkpoints(tmp_path))
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
+    held.unlink()
     same_command_completes_it(tmp_path, expected)
     assert len(arrays(tmp_path)) == 1
 
 
-def test_ctrl_c_cancels_what_was_submitted(tmp_path, expected):
-    process = start(tmp_path)
-    until(lambda: checkpoints(tmp_path))
+def test_ctrl_c_cancels_what_was_submitted(tmp_path, expected, held):
+    process = start(tmp_path, held=held)
+    until(lambda: arrays(tmp_path) and checkpoints(tmp_path))
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
     assert code == 130, err
     (array,) = arrays(tmp_path)
-    until(lambda: not answer("squeue", "--noheader", f"--jobs={array}"))
+    until(lambda: not queue(array))
+    held.unlink()
     same_command_completes_it(tmp_path, expected)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import json
 import os
 import shutil
@@ -25,22 +27,25 @@ SMALL = [
     *("--metrics", "none", "--batch-size", "16", "--device", "cpu", "--z-dim", "4"),
 ]
 GRID = ["--loss", "nonsat,hinge", "--opt", "adam,sgd", "--seed", "0..1", "--steps", "20"]
-LONG = ["--loss", "nonsat", "--seed", "0..3", "--steps", "1500", "--checkpoint-every", "100"]
+LONG = [
+    *("--plugin", str(Path(__file__).with_name("held.py")), "--loss", "held"),
+    *("--seed", "0..3", "--steps", "1500", "--checkpoint-every", "100"),
+]
 
 
-def start(out: Path, *flags: str, **more) -> subprocess.Popen[str]:
+def start(out: Path, *flags: str, **variables: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "ganbench", "sweep", *SMALL, "--no-rehearse", *flags]
     return subprocess.Popen(
         [*command, "--out", str(out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        **more,
+        env={**os.environ, **variables},
     )
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=600)
     return process.returncode, out, err
 
 
@@ -54,7 +59,7 @@ def weights(out: Path) -> dict[str, str | None]:
 
 def when(true: Callable[[], T], process: subprocess.Popen[str]) -> T:
     """What is true, as soon as it is, while the process runs."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while not (found := true()):
         assert process.poll() is None, finish(process)
         assert time.monotonic() < deadline, "it never came true"
@@ -65,16 +70,23 @@ def when(true: Callable[[], T], process: subprocess.Popen[str]) -> T:
 def workers_at_a_run(out: Path) -> list[psutil.Process]:
     """The workers of a sweep that hold a claim."""
     found = []
-    for owner in (out / "claims").glob("[!.]*/*"):
-        try:
+    for owner in files(out, "claims/[!.]*/*"):
+        with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess):
             found.append(psutil.Process(json.loads(owner.read_text())["pid"]))
-        except (FileNotFoundError, psutil.NoSuchProcess):
-            continue
     return found
 
 
+def files(out: Path, pattern: str) -> list[Path]:
+    """Those that match now. Folders may go meanwhile, which `Path.glob` takes amiss."""
+    return sorted(map(Path, glob.glob(f"{glob.escape(str(out))}/{pattern}")))
+
+
 def started_at(out: Path) -> dict[str, float]:
-    return {p.parent.name: p.stat().st_mtime_ns for p in (out / "runs").glob("[!.]*/record.json")}
+    found = {}
+    for file in files(out, "runs/[!.]*/record.json"):
+        with contextlib.suppress(FileNotFoundError):
+            found[file.parent.name] = file.stat().st_mtime_ns
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -180,9 +192,13 @@ def test_no_run_begins_after_the_budget_of_time(tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_worker_loses_only_its_run_which_a_fresh_one_does(tmp_path, serial_weights):
-    process = start(tmp_path, *LONG, "--backend", "local:workers=2")
+    (tmp_path / "held").touch()
+    process = start(
+        tmp_path, *LONG, "--backend", "local:workers=2", HELD_WHILE=str(tmp_path / "held")
+    )
     victim, *_ = when(lambda: workers_at_a_run(tmp_path), process)
     victim.kill()
+    (tmp_path / "held").unlink()
     code, said, err = finish(process)
     assert code == 0, err
     assert "4 of 4 runs done" in said
@@ -191,17 +207,17 @@ def test_a_killed_worker_loses_only_its_run_which_a_fresh_one_does(tmp_path, ser
 
 @pytest.mark.slow
 def test_a_killed_sweep_goes_on_with_the_same_command_and_repeats_nothing(tmp_path, serial_weights):
-    process = start(tmp_path, *LONG, "--backend", "local:workers=1")
+    one_is_done = str(tmp_path / "runs" / "[!.]*" / "record.json")
+    process = start(tmp_path, *LONG, "--backend", "local:workers=1", HELD_WHILE=one_is_done)
     when(lambda: started_at(tmp_path), process)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     done = started_at(tmp_path)
-    assert len(done) < 4
+    assert len(done) == 1
     code, said, err = sweep(tmp_path, *LONG, "--backend", "local:workers=2", "--json")
     assert code == 0, err
     assert json.loads(said)["done"] == 4
-    finished = {run_id for run_id in done if started_at(tmp_path)[run_id] == done[run_id]}
-    assert finished, "the finished run was repeated"
+    assert done.items() <= started_at(tmp_path).items(), "the finished run was repeated"
     assert weights(tmp_path) == serial_weights
     assert [p.name for p in (tmp_path / "runs").iterdir() if p.name.startswith(".")] == []
 
@@ -224,8 +240,9 @@ def test_two_sweeps_at_once_over_one_grid_do_each_run_once(tmp_path, serial_weig
 def test_ctrl_c_saves_the_runs_under_way_and_the_same_command_goes_on(
     tmp_path, serial_weights, backend
 ):
-    process = start(tmp_path, *LONG, "--backend", backend)
-    when(lambda: list(tmp_path.glob("checkpoints/*/checkpoint.json")), process)
+    saved = "checkpoints/*/checkpoint.json"
+    process = start(tmp_path, *LONG, "--backend", backend, HELD_WHILE=str(tmp_path / saved))
+    when(lambda: files(tmp_path, saved), process)
     process.send_signal(signal.SIGINT)
     code, said, err = finish(process)
     assert code == 130, err
@@ -298,12 +315,12 @@ def test_one_of_many_that_claim_at_once_gets_it(tmp_path):
         with claim(tmp_path, "a-run") as mine:
             if mine:
                 held.append(number)
-                let_go.wait(30)
+                let_go.wait(240)
 
     takers = [threading.Thread(target=take, args=(i,)) for i in range(8)]
     for taker in takers:
         taker.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 400
     while sum(taker.is_alive() for taker in takers) > 1 and time.monotonic() < deadline:
         time.sleep(0.01)
     let_go.set()
