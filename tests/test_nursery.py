@@ -150,6 +150,16 @@ def test_a_worker_can_be_killed_while_the_imports_are_made():
     nursery.close()
 
 
+def test_the_process_that_forks_ends_without_a_word_when_the_sweep_is_gone(capfd):
+    nursery = Nursery(HERE)
+    worker = nursery.fork(HERE)
+    ready(worker)
+    nursery._requests.close()
+    assert nursery._process.wait(timeout=400) == 0
+    assert end(worker) is None
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("name", ["OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"])
 def test_nothing_is_forked_where_openmp_pins_threads_itself(monkeypatch, name):
     monkeypatch.setenv(name, "true")

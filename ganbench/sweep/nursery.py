@@ -75,7 +75,9 @@ def _serve(requests: socket.socket) -> str | None:
             _tell_ends(children)
         if asked not in ready:
             continue
-        message, files, *_ = socket.recv_fds(requests, 1 << 16, 3)
+        message, files = b"", []
+        with contextlib.suppress(ConnectionResetError):  # it ends so where "ready" was never read
+            message, files, *_ = socket.recv_fds(requests, 1 << 16, 3)
         if not message:
             return None
         request = json.loads(message)
