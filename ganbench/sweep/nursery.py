@@ -75,7 +75,7 @@ def _serve(requests: socket.socket) -> str | None:
             _tell_ends(children)
         if asked not in ready:
             continue
-        message, files = b"", []
+        message, files = b"", list[int]()
         with contextlib.suppress(ConnectionResetError):  # it ends so where "ready" was never read
             message, files, *_ = socket.recv_fds(requests, 1 << 16, 3)
         if not message:
