@@ -209,11 +209,10 @@ def test_a_killed_worker_loses_only_its_run_which_a_fresh_one_does(tmp_path, ser
 def test_a_killed_sweep_goes_on_with_the_same_command_and_repeats_nothing(tmp_path, serial_weights):
     one_is_done = str(tmp_path / "runs" / "[!.]*" / "record.json")
     process = start(tmp_path, *LONG, "--backend", "local:workers=1", HELD_WHILE=one_is_done)
-    when(lambda: started_at(tmp_path), process)
+    done = when(lambda: started_at(tmp_path), process)
+    assert len(done) == 1  # the second run is held, and then leaves a record of its interruption
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    done = started_at(tmp_path)
-    assert len(done) == 1
     code, said, err = sweep(tmp_path, *LONG, "--backend", "local:workers=2", "--json")
     assert code == 0, err
     assert json.loads(said)["done"] == 4
