@@ -88,30 +88,4 @@ class _Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != 2 or self.bias is None or torch.is_autocast_enabled(x.device.type):
             return super().forward(x)
-        y: Tensor = _Product.apply(x, self.weight, self.bias)
-        return y
-
-
-class _Product(torch.autograd.Function):
-    """x Wᵀ + b: (N, in), (out, in), (out,) -> (N, out); under vmap one product for all seeds."""
-
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return nn.functional.linear(x, weight, bias)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
-        ctx.save_for_backward(*inputs[:2])
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, weight = ctx.saved_tensors
-        return gradient @ weight, gradient.T @ x, gradient.sum(0)
-
-    @staticmethod
-    def vmap(
-        info: Any, in_dims: Any, x: Tensor, weight: Tensor, bias: Tensor
-    ) -> tuple[Tensor, int]:
-        x = x.expand(info.batch_size, *x.shape) if in_dims[0] is None else x.movedim(in_dims[0], 0)
-        y = torch.baddbmm(bias.unsqueeze(2), weight, x.transpose(1, 2))
-        return y.transpose(1, 2), 0
+        return (self.weight @ x.T + self.bias.unsqueeze(1)).T
