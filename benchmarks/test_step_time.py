@@ -32,6 +32,7 @@ FAST = {
     "joint_batch": {"joint_batch": True},
     "compile": {"compile": True},
     "share_latents+joint_batch": {"share_latents": True, "joint_batch": True},
+    "share_latents+channels_last": {"share_latents": True, "channels_last": True},
     "all": {"share_latents": True, "joint_batch": True, "compile": True},
 }
 
