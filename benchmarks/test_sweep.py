@@ -25,7 +25,7 @@ from ganbench.record import RunRecord
 from ganbench.registry import default_registry
 from ganbench.store import load_records
 from ganbench.sweep.backends.local import local, places
-from ganbench.sweep.backends.workers import Nursery
+from ganbench.sweep.backends.workers import ForkServer
 from ganbench.sweep.check import plan_runs
 
 pytestmark = pytest.mark.slow
@@ -105,12 +105,12 @@ def overhead_of_new_workers(work: list[Job]) -> float:
     """The median over workers that have one run each."""
     (place,) = places(work, 1)
     spans = []
-    with contextlib.closing(Nursery(place)) as nursery:
-        first = nursery.fork(place)
+    with contextlib.closing(ForkServer(place)) as fork_server:
+        first = fork_server.fork(place)
         first.stdout.readline()  # the imports are done
         for job in work:
             began = time.perf_counter()
-            worker = nursery.fork(place)
+            worker = fork_server.fork(place)
             worker.stdout.readline()
             worker.stdin.write(json.dumps(asdict(job)) + "\n")
             worker.stdin.flush()

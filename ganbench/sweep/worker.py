@@ -1,6 +1,6 @@
 """A process that lives for many runs: jobs as JSON lines on stdin, their ends on stdout.
 
-`python -m ganbench.sweep.worker '{"cores": [0]}'`, or a fork of `ganbench.sweep.nursery`.
+`python -m ganbench.sweep.worker '{"cores": [0]}'`, or a fork of `ganbench.sweep.fork_server`.
 When stdin ends, because whoever started the worker closed it or died, the run under way is
 interrupted, which saves what it has.
 """

@@ -14,7 +14,7 @@ from dataclasses import asdict
 
 from ganbench.errors import GanbenchError
 from ganbench.protocols import Backend, Job, JobEnd
-from ganbench.sweep.backends.workers import Nursery, Place, Worker, how_it_ended, start
+from ganbench.sweep.backends.workers import ForkServer, Place, Worker, how_it_ended, start
 
 __all__ = ["local", "places"]
 
@@ -51,21 +51,21 @@ class Local:
             waiting.put(job)
         at = places(jobs, self.workers)[: len(jobs)]
         on_cpu = all(job.settings["device"] == "cpu" for job in jobs)
-        forks = on_cpu and Nursery.can_fork(at[0])
-        with closing(Nursery(at[0])) if forks else nullcontext() as nursery:
-            _employ(at, nursery, waiting, report, stop)
+        forks = on_cpu and ForkServer.can_fork(at[0])
+        with closing(ForkServer(at[0])) if forks else nullcontext() as fork_server:
+            _employ(at, fork_server, waiting, report, stop)
 
 
 def _employ(
     at: Sequence[Place],
-    nursery: Nursery | None,
+    fork_server: ForkServer | None,
     waiting: queue.SimpleQueue[Job],
     report: Callable[[JobEnd], None],
     stop: Callable[[], bool],
 ) -> None:
     """Have a crew at each place until nothing waits or somebody interrupts."""
     ends: queue.SimpleQueue[JobEnd | BaseException | None] = queue.SimpleQueue()
-    crews = [_Crew(place, nursery, waiting, ends, stop) for place in at]
+    crews = [_Crew(place, fork_server, waiting, ends, stop) for place in at]
     for crew in crews:
         crew.start()
     at_work = len(crews)
@@ -96,13 +96,13 @@ class _Crew(threading.Thread):
     def __init__(
         self,
         place: Place,
-        nursery: Nursery | None,
+        fork_server: ForkServer | None,
         waiting: queue.SimpleQueue[Job],
         ends: queue.SimpleQueue[JobEnd | BaseException | None],
         stop: Callable[[], bool],
     ) -> None:
         super().__init__(daemon=True)
-        self.place, self.nursery = place, nursery
+        self.place, self.fork_server = place, fork_server
         self.waiting, self.ends, self.stop = waiting, ends, stop
         self.worker: Worker | None = None
         self.leaving = False
@@ -170,9 +170,9 @@ class _Crew(threading.Thread):
         return worker
 
     def _new_worker(self) -> Worker:
-        if self.nursery is not None:
+        if self.fork_server is not None:
             with contextlib.suppress(OSError):
-                return self.nursery.fork(self.place)
+                return self.fork_server.fork(self.place)
         return start(self.place)
 
 

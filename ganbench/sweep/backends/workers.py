@@ -25,7 +25,7 @@ from typing import IO, Protocol
 from ganbench.load import SHARED_DEVICE
 from ganbench.sweep.pages import can_be_mapped
 
-__all__ = ["Nursery", "Place", "Worker", "how_it_ended", "start"]
+__all__ = ["ForkServer", "Place", "Worker", "how_it_ended", "start"]
 
 _PINNED_BY = ("OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
 
@@ -80,7 +80,7 @@ def start(place: Place) -> subprocess.Popen[str]:
     )
 
 
-class Nursery:
+class ForkServer:
     """A process that forks workers, for places that have as many cores each."""
 
     def __init__(self, place: Place) -> None:
@@ -88,7 +88,7 @@ class Nursery:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "ganbench.sweep.nursery", place.settings],
+                [sys.executable, "-m", "ganbench.sweep.fork_server", place.settings],
                 stdin=theirs.fileno(),
                 start_new_session=True,
             )

@@ -16,7 +16,7 @@ import pytest
 
 from ganbench.protocols import Job
 from ganbench.record import RunRecord
-from ganbench.sweep.backends.workers import Nursery, Place, Worker, how_it_ended, start
+from ganbench.sweep.backends.workers import ForkServer, Place, Worker, how_it_ended, start
 from ganbench.sweep.check import plan_runs
 
 CORES = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
@@ -33,13 +33,13 @@ SETTINGS = {
 }
 
 pytestmark = pytest.mark.skipif(
-    not Nursery.can_fork(HERE), reason="workers are forked on Linux from 5.14 on"
+    not ForkServer.can_fork(HERE), reason="workers are forked on Linux from 5.14 on"
 )
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    made = Nursery(HERE)
+def fork_server() -> Iterator[ForkServer]:
+    made = ForkServer(HERE)
     yield made
     made.close()
 
@@ -62,8 +62,8 @@ def end(worker: Worker) -> int | None:
     return worker.wait()
 
 
-def test_a_forked_worker_is_as_one_that_is_started(nursery, registry, tmp_path):
-    started, forked = start(HERE), nursery.fork(HERE)
+def test_a_forked_worker_is_as_one_that_is_started(fork_server, registry, tmp_path):
+    started, forked = start(HERE), fork_server.fork(HERE)
     seen, records = [], []
     for worker, out in ((started, tmp_path / "started"), (forked, tmp_path / "forked")):
         process = psutil.Process(ready(worker))
@@ -82,54 +82,54 @@ def test_a_forked_worker_is_as_one_that_is_started(nursery, registry, tmp_path):
     assert ratio == pytest.approx(1, abs=0.2)  # pages of files count as the system maps them
 
 
-def test_each_worker_has_its_own_cores(nursery):
-    workers = [nursery.fork(Place((core,))) for core in CORES]
+def test_each_worker_has_its_own_cores(fork_server):
+    workers = [fork_server.fork(Place((core,))) for core in CORES]
     pids = [ready(worker) for worker in workers]
     assert [psutil.Process(pid).cpu_affinity() for pid in pids] == [[core] for core in CORES]
     assert [end(worker) for worker in workers] == [0] * len(CORES)
 
 
-def test_it_is_told_how_a_worker_ended(nursery):
-    worker = nursery.fork(HERE)
+def test_it_is_told_how_a_worker_ended(fork_server):
+    worker = fork_server.fork(HERE)
     os.kill(ready(worker), signal.SIGTERM)
     assert worker.wait() == 0  # with nothing under way, it leaves
-    worker = nursery.fork(HERE)
+    worker = fork_server.fork(HERE)
     os.kill(ready(worker), signal.SIGSEGV)
     assert worker.wait() == worker.wait() == -signal.SIGSEGV
     assert how_it_ended(-signal.SIGSEGV) == "was ended by SIGSEGV"
 
 
-def test_one_worker_is_killed_and_the_other_works_on(nursery, registry, tmp_path):
-    killed, other = nursery.fork(HERE), nursery.fork(HERE)
+def test_one_worker_is_killed_and_the_other_works_on(fork_server, registry, tmp_path):
+    killed, other = fork_server.fork(HERE), fork_server.fork(HERE)
     killed.kill()  # before anybody knows its process
     assert killed.wait() == -signal.SIGKILL
     ready(other)
     assert do(other, registry, tmp_path).status == "completed"
     assert end(other) == 0
     other.kill()  # of nobody any more
-    assert end(nursery.fork(HERE)) == 0
+    assert end(fork_server.fork(HERE)) == 0
 
 
 def test_workers_outlive_the_process_that_forked_them_which_then_forks_no_more(registry, tmp_path):
-    nursery = Nursery(HERE)
-    worker = nursery.fork(HERE)
+    fork_server = ForkServer(HERE)
+    worker = fork_server.fork(HERE)
     ready(worker)
-    nursery._process.kill()
-    nursery._process.wait()
+    fork_server._process.kill()
+    fork_server._process.wait()
     assert do(worker, registry, tmp_path).status == "completed"
     with pytest.raises(BrokenPipeError):
-        nursery.fork(HERE)
+        fork_server.fork(HERE)
     assert end(worker) is None
     assert "the one that forked it" in how_it_ended(None)
-    nursery.close()
+    fork_server.close()
 
 
 def test_a_killed_sweep_leaves_no_process(tmp_path):
     code = (
-        "from ganbench.sweep.backends.workers import Nursery, Place\n"
-        f"nursery = Nursery(Place({HERE.cores}))\n"
-        f"worker = nursery.fork(Place({HERE.cores}))\n"
-        "print(nursery._process.pid, worker.stdout.readline(), flush=True)\n"
+        "from ganbench.sweep.backends.workers import ForkServer, Place\n"
+        f"fork_server = ForkServer(Place({HERE.cores}))\n"
+        f"worker = fork_server.fork(Place({HERE.cores}))\n"
+        "print(fork_server._process.pid, worker.stdout.readline(), flush=True)\n"
         "worker.stdout.readline()\n"
     )
     sweep = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -142,20 +142,20 @@ def test_a_killed_sweep_leaves_no_process(tmp_path):
 
 
 def test_a_worker_can_be_killed_while_the_imports_are_made():
-    nursery = Nursery(HERE)
-    worker = nursery.fork(HERE)
+    fork_server = ForkServer(HERE)
+    worker = fork_server.fork(HERE)
     worker.kill()
     assert worker.stdout.readline() == ""
     assert worker.wait() is None
-    nursery.close()
+    fork_server.close()
 
 
 def test_the_process_that_forks_ends_without_a_word_when_the_sweep_is_gone(capfd):
-    nursery = Nursery(HERE)
-    worker = nursery.fork(HERE)
+    fork_server = ForkServer(HERE)
+    worker = fork_server.fork(HERE)
     ready(worker)
-    nursery._requests.close()
-    assert nursery._process.wait(timeout=400) == 0
+    fork_server._requests.close()
+    assert fork_server._process.wait(timeout=400) == 0
     assert end(worker) is None
     assert capfd.readouterr().err == ""
 
@@ -163,8 +163,8 @@ def test_the_process_that_forks_ends_without_a_word_when_the_sweep_is_gone(capfd
 @pytest.mark.parametrize("name", ["OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY"])
 def test_nothing_is_forked_where_openmp_pins_threads_itself(monkeypatch, name):
     monkeypatch.setenv(name, "true")
-    assert not Nursery.can_fork(HERE)
+    assert not ForkServer.can_fork(HERE)
 
 
 def test_a_process_that_will_use_a_gpu_is_not_forked():
-    assert not Nursery.can_fork(Place(HERE.cores, gpu=0))
+    assert not ForkServer.can_fork(Place(HERE.cores, gpu=0))
