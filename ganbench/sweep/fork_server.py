@@ -1,8 +1,9 @@
 """A process that has imported what every run needs, and forks a sweep's workers.
 
-`python -m ganbench.sweep.fork_server '{"cores": [0]}'`, with a Unix socket as stdin. A message on it
-is `{"number": 0, "settings": ...}` with three files: the worker's stdin, its stdout, and where its
-exit code is written when it has ended. Or it is `{"kill": 0}`. The socket's end is this process's.
+`python -m ganbench.sweep.fork_server '{"cores": [0]}'`, with a Unix socket as stdin. A message on
+it is `{"number": 0, "settings": ...}` with three files: the worker's stdin, its stdout, and where
+its exit code is written when it has ended. Or it is `{"kill": 0}`. The socket's end is this
+process's.
 It sends one message itself, when the imports are done.
 
 It computes nothing and loads no plugin, so that there are no threads and no devices that a fork
