@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ from ganbench import RunSpec
 from ganbench.errors import IncompatibleParts
 from ganbench.game import build_game
 from ganbench.plan import make_plan
+from ganbench.protocols import Data
 from ganbench.rehearsal import rehearse
 
 SETTINGS = {
@@ -23,11 +26,11 @@ SETTINGS = {
 
 @pytest.fixture
 def rehearsed(registry):
-    """rehearsed(**settings) -> what was found, and how many games were built for it."""
+    """rehearsed(data, **settings) -> what was found, and how many games were built for it."""
 
-    def of(**settings):
+    def of(data=None, **settings):
         plan = make_plan(RunSpec(**SETTINGS | settings), registry)
-        data = plan.data.create(None)
+        data = plan.data.create(None) if data is None else data
         built = []
 
         def build(data):
@@ -51,6 +54,26 @@ def test_runs_that_differ_in_their_seed_only_are_rehearsed_once(rehearsed):
 def test_any_other_setting_is_rehearsed_for_itself(rehearsed, other):
     rehearsed(loss="hinge")
     assert rehearsed(**{"loss": "hinge"} | other)[1] == 1
+
+
+@pytest.mark.parametrize("z_dim, change", [(3, lambda x: x[1:]), (4, lambda x: x.repeat(1, 2))])
+def test_data_of_another_size_or_shape_under_the_same_settings_are_rehearsed(
+    rehearsed, registry, z_dim, change
+):
+    """As those of a folder that has changed."""
+    data = make_plan(RunSpec(**SETTINGS), registry).data.create(None)
+    changed = Data(change(data.x), None, data.facts)
+    for one, games in ((data, 1), (data, 0), (changed, 1)):
+        assert rehearsed(one, loss="wgan", z_dim=z_dim)[1] == games
+
+
+def test_another_loss_of_the_same_name_is_rehearsed(rehearsed, registry, monkeypatch):
+    """As that of a plugin's file, which the same process has loaded anew."""
+    rehearsed(loss="lsgan", z_dim=7)
+    (lsgan,) = registry._components["loss"]["lsgan"]
+    another = dataclasses.replace(lsgan, target=lsgan.factory)
+    monkeypatch.setitem(registry._components["loss"], "lsgan", [another])
+    assert rehearsed(loss="lsgan", z_dim=7)[1] == 1
 
 
 def test_parts_that_do_not_fit_are_refused_each_time(rehearsed):
