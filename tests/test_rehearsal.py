@@ -56,7 +56,7 @@ def test_any_other_setting_is_rehearsed_for_itself(rehearsed, other):
     assert rehearsed(**{"loss": "hinge"} | other)[1] == 1
 
 
-@pytest.mark.parametrize("z_dim, change", [(3, lambda x: x[1:]), (4, lambda x: x.repeat(1, 2))])
+@pytest.mark.parametrize(("z_dim", "change"), [(3, lambda x: x[1:]), (4, lambda x: x.repeat(1, 2))])
 def test_data_of_another_size_or_shape_under_the_same_settings_are_rehearsed(
     rehearsed, registry, z_dim, change
 ):
