@@ -56,6 +56,7 @@ class Feed:
         self._channels_last = channels_last and data.is_images
         self._x = self._settled(data.x, device)
         self._seed = seed
+        self._latest: tuple[Tensor, Tensor, int] | None = None  # indices, examples, their version
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.int64)
 
@@ -73,9 +74,17 @@ class Feed:
 
     def micro_batches(self, indices: Tensor, rows: Rows | None = None) -> Iterator[Tensor]:
         """The examples at `indices` as players see them, in pieces of `micro_batch_size`; of each
-        piece all, or the `rows`."""
-        for piece in self._examples(indices, rows):
-            yield to_float(piece)
+        piece all, or the `rows`. A batch in one piece is made once for all who ask for it in a
+        row, such as both players' updates, unless one of them wrote to it."""
+        if rows is not None or len(indices) > self.micro_batch_size:
+            yield from map(to_float, self._examples(indices, rows))
+            return
+        latest = self._latest
+        if latest is None or latest[0] is not indices or latest[1]._version != latest[2]:
+            (piece,) = self._examples(indices, None)
+            x = to_float(piece)
+            self._latest = latest = (indices, x, x._version)
+        yield latest[1].detach()
 
     def examples(self, indices: Tensor) -> Tensor:
         """The examples at `indices` as the data has them, on the device."""

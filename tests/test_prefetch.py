@@ -49,6 +49,33 @@ def images(n: int, lazy: bool = False) -> Data:
     return Data(x, None, {}, lazy)
 
 
+@pytest.mark.parametrize("make", [Feed, PrefetchFeed])
+def test_both_players_updates_see_a_batch_that_was_made_once(make):
+    feed = make(images(20), 8, None, 7, CPU)
+    batch = feed.indices(0)
+    (first,), (second,) = feed.micro_batches(batch), feed.micro_batches(batch)
+    assert first.data_ptr() == second.data_ptr()
+    (other,) = feed.micro_batches(feed.indices(8))
+    assert other.data_ptr() != first.data_ptr()
+    assert not torch.equal(other, first)
+    feed.close()
+
+
+@pytest.mark.parametrize("make", [Feed, PrefetchFeed])
+def test_what_one_update_does_to_its_batch_is_not_seen_by_the_next(make):
+    feed = make(images(20), 8, None, 7, CPU)
+    batch = feed.indices(0)
+    (first,) = feed.micro_batches(batch)
+    as_drawn = first.clone()
+    first.requires_grad_()  # as a gradient penalty may do
+    (second,) = feed.micro_batches(batch)
+    assert not second.requires_grad
+    second.mul_(0.5)
+    (third,) = feed.micro_batches(batch)
+    assert torch.equal(third, as_drawn)
+    feed.close()
+
+
 @given(
     n=st.integers(1, 40),
     batch=st.one_of(st.integers(1, 40), st.just("full")),
