@@ -36,7 +36,7 @@ class Process:
                 stderr=log,
                 text=True,
                 cwd=logs,
-                env={**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"},
+                env={**os.environ, "OMP_NUM_THREADS": str(threads)},
             )
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
