@@ -23,6 +23,7 @@ def proofs(**changed: object) -> dict[str, dict[str, object]]:
         "d_examples_per_step": 12.0,
         "g_examples_per_step": 8.0,
         "shares_fakes": False,
+        "gflops_per_step": 2.0,
         "d_loss": 1.5,
         "g_loss": 0.5,
     }
@@ -43,7 +44,7 @@ def test_a_contender_that_does_other_work_is_refused(changed):
     from measure import check_same_work
     from work import Work
 
-    check_same_work(Work("mlp", 4), proofs(shares_fakes=True, g_loss=0.50001))
+    check_same_work(Work("mlp", 4), proofs(shares_fakes=True, gflops_per_step=1.8, g_loss=0.50001))
     with pytest.raises(AssertionError, match="peer: "):
         check_same_work(Work("mlp", 4), proofs(**changed))
 
@@ -56,12 +57,19 @@ def test_a_ratio_is_the_median_over_neighbours_and_a_contender_that_is_absent_sa
     beside = {f"ganbench-{way}": [seconds, 1.0] for way, seconds in ways.items()}
     rounds = [[{"torchgan": [peer, 1.0], **beside}] for peer in (2.0, 3.0, 10.0)]
     keys = ["tutorial", "mimicry", "lightning", "tuned-fp32", "tuned-bf16"]
-    found = {"rounds": rounds, "absent": dict.fromkeys(keys, "no wheel")}
+    found = {
+        "rounds": rounds,
+        "absent": dict.fromkeys(keys, "no wheel"),
+        "work": {key: {"gflops_per_step": 6.0} for key in ("torchgan", *beside)},
+        "matmul_gflops_per_s": {"fp32": [10.0, 20.0, 90.0], "bf16": [40.0]},
+    }
     assert ratio_of(found, "torchgan", "fp32") == (3.0, 2.0, 10.0)
     assert ratio_of(found, "torchgan", "bf16")[0] == 6.0
     machine = {"cpu": "C", "threads": 2, "torch": "T", "date": "D"}
     text = render({"machine": machine, "works": {"mlp-64": found, "dcgan-64": {"rounds": []}}})
-    assert "| torchgan 0.1.0, Trainer | 0.3 | 1000.0 | 3.00 (2.00 to 10.00) | 6.00 (" in text
+    row = "| torchgan 0.1.0, Trainer | 0.3 | 1000.0 | 6.00 | 2 | 3.00 (2.00 to 10.00) | 6.00 ("
+    assert row in text  # 6 GFLOP in 3 s
+    assert "(a bare product: 20 GFLOP/s in fp32, 40 GFLOP/s in bf16)" in text
     assert "| torch-mimicry 0.1.16, Trainer | not measured: no wheel |" in text
     assert "median of 3 interleaved pairs" in text
     assert "fp32: 1.80 × | 3.00 (mlp 64) | 3.75 (mlp 64) |" in text

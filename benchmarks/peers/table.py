@@ -25,7 +25,10 @@ def render(results: Mapping[str, Any]) -> str:
     for work in WORKS:
         found = results["works"].get(f"{work.network}-{work.batch_size}")
         if found and found["rounds"]:
-            lines += [f"**{work.network}, batch {work.batch_size}**", "", *_table(found), ""]
+            rates = {p: np.median(all_) for p, all_ in found["matmul_gflops_per_s"].items()}
+            products = ", ".join(f"{rate:.0f} GFLOP/s in {p}" for p, rate in rates.items())
+            lines += [f"**{work.network}, batch {work.batch_size}** (a bare product: {products})"]
+            lines += ["", *_table(found), ""]
     return "\n".join([*lines, *_bars(results)])
 
 
@@ -35,19 +38,22 @@ def _rounds(results: Mapping[str, Any]) -> str:
 
 
 def _table(found: Mapping[str, Any]) -> Iterator[str]:
-    yield f"| | steps/s | CPU ms a step | {' | '.join(f'{way}: ×' for way in HARNESS)} |"
-    yield "|---|---|---|" + "---|" * len(HARNESS)
+    ratios = " | ".join(f"{way}: ×" for way in HARNESS)
+    yield f"| | steps/s | CPU ms a step | GFLOP a step | GFLOP/s | {ratios} |"
+    yield "|---|---|---|---|---|" + "---|" * len(HARNESS)
     for entry in (*HARNESS.values(), *CONTENDERS):
         if entry.key in found["absent"]:
             reason = found["absent"][entry.key]
-            yield f"| {entry.label} | not measured: {reason} | |{' |' * len(HARNESS)}"
+            yield f"| {entry.label} | not measured: {reason} | | | |{' |' * len(HARNESS)}"
             continue
         blocks = list(_blocks(found, entry.key))
         if not blocks:  # nothing that was measured is compared with it
             continue
         wall_s, cpu_s = np.median(blocks, axis=0)
-        cells = [_cell(found, entry, way) for way in HARNESS]
-        yield f"| {entry.label} | {1 / wall_s:.1f} | {1e3 * cpu_s:.1f} | {' | '.join(cells)} |"
+        gflops = found["work"][entry.key]["gflops_per_step"]
+        cells = [f"{1 / wall_s:.1f}", f"{1e3 * cpu_s:.1f}", f"{gflops:.2f}"]
+        cells += [f"{gflops / wall_s:.0f}", *(_cell(found, entry, way) for way in HARNESS)]
+        yield f"| {entry.label} | {' | '.join(cells)} |"
 
 
 def _blocks(found: Mapping[str, Any], key: str) -> Iterator[list[float]]:

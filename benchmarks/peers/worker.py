@@ -24,6 +24,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 from work import Contender, Work
 
 from ganbench.devices import matmul_gflops_per_s
+from ganbench.flops import flop_counter
 
 _CHECKED_STEPS = 3
 _LOGITS = ([2.0, -1.0, 0.5, -3.0], [-2.0, 0.25, 1.5, -0.75])
@@ -75,7 +76,8 @@ def proof_of_work(contender: Contender, work: Work) -> dict[str, Any]:
         contender.d.register_forward_pre_hook(count_examples("d")),
         register_optimizer_step_post_hook(count_update),
     ]
-    contender.play(_CHECKED_STEPS)
+    with flop_counter() as counter:
+        contender.play(_CHECKED_STEPS)
     for handle in handles:
         handle.remove()
     # A trainer that is timed through its loader plays one step more than it times.
@@ -89,6 +91,7 @@ def proof_of_work(contender: Contender, work: Work) -> dict[str, Any]:
         "d_examples_per_step": calls["d"] / steps,
         "g_examples_per_step": calls["g"] / steps * (2 if contender.shares_fakes else 1),
         "shares_fakes": contender.shares_fakes,
+        "gflops_per_step": counter.get_total_flops() / steps / 1e9,
         "d_loss": round(float(d_loss), 5),
         "g_loss": round(float(g_loss), 5),
     }
