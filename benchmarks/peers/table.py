@@ -84,18 +84,19 @@ def ratio_of(found: Mapping[str, Any], key: str, way: str) -> tuple[float, float
 
 
 def _bars(results: Mapping[str, Any]) -> Iterator[str]:
-    """What was aimed at beside what was found, in the worst configuration."""
+    """What was aimed at beside what was found, in each network's worst configuration."""
     yield "| ganbench against | aim | by default | with fast settings |"
     yield "|---|---|---|---|"
     labels = {entry.key: entry.label for entry in CONTENDERS}
-    for bar in BARS:
-        worst = [_worst(results, bar, way) for way in (bar.precision, f"{bar.precision} fast")]
+    for bar, network in [(one, network) for one in BARS for network in one.networks]:
+        ways = (bar.precision, f"{bar.precision} fast")
+        worst = [_worst(results, bar, network, way) for way in ways]
         if worst[0]:
-            aim = f"{bar.precision}: {bar.least:.2f} ×"
+            aim = f"{network}, {bar.precision}: {bar.least:.2f} ×"
             yield f"| {labels[bar.contender]} | {aim} | {' | '.join(worst)} |"
 
 
-def _worst(results: Mapping[str, Any], bar: Bar, way: str) -> str:
+def _worst(results: Mapping[str, Any], bar: Bar, network: str, way: str) -> str:
     entry = next(entry for entry in CONTENDERS if entry.key == bar.contender)
     ratios = [
         (ratio_of(found, bar.contender, way)[0], name)
@@ -103,7 +104,7 @@ def _worst(results: Mapping[str, Any], bar: Bar, way: str) -> str:
         if found["rounds"]
         and way in entry.against
         and bar.contender not in found["absent"]
-        and name.partition("-")[0] in bar.networks
+        and name.partition("-")[0] == network
     ]
     if not ratios:
         return ""
