@@ -73,7 +73,8 @@ def test_a_ratio_is_the_median_over_neighbours_and_a_contender_that_is_absent_sa
     assert "| torch-mimicry 0.1.16, Trainer | not measured: no wheel |" in text
     assert "median of 3 interleaved pairs" in text
     assert "fp32: 1.80 × | 3.00 (mlp 64) | 3.75 (mlp 64) |" in text
-    assert "bf16: 3.00 × | 6.00 (mlp 64) | 7.50 (mlp 64) |" in text
+    assert "mlp, bf16: 3.00 × | 6.00 (mlp 64) | 7.50 (mlp 64) |" in text
+    assert "| dcgan, " not in text  # no round of it was measured
 
 
 def test_a_trainer_timed_through_its_loader_is_timed_for_whole_steps_only(monkeypatch):
