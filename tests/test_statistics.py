@@ -199,6 +199,15 @@ def test_settings_that_vary_together_leave_no_block_and_the_error_names_them():
         rank(sample(*runs), ["loss"])
 
 
+def test_an_error_about_too_few_blocks_ends_as_other_errors_do():
+    """Whoever prints it ends the sentence: `ganbench table` in a note of its own."""
+    runs = [run(1.0), run(2.0, loss="hinge")]
+    with pytest.raises(UsageError, match=r"only 1 of 1 blocks.*make the missing runs$"):
+        rank(sample(*runs), ["loss"])
+    with pytest.raises(UsageError, match=r"missing runs\. 1 of 2 blocks.*hinge at seed=1$"):
+        rank(sample(*runs, run(1.0, seed=1)), ["loss"])
+
+
 def test_two_runs_for_one_place_are_refused():
     twice = run(1.0).model_copy(update={"run_id": "again"})
     with pytest.raises(UsageError, match="nonsat-adam-adam-0 and again"):

@@ -68,12 +68,13 @@ def blocks_of(sample: Sample, by: Sequence[str]) -> Blocks:
     notes = _what_is_missing(places, whole, treatments)
     if len(whole) < 2:
         varied = ", ".join(keys) or "nothing"
-        raise UsageError(
+        why = (
             f"only {len(whole)} of {len(places)} blocks hold all {len(treatments)} of "
             f"{', '.join(by)}, and ranks need two. A block is one value of what else varies here: "
             f"{varied}. Add to --by what changes along with it, narrow down with --where, or make "
-            f"the missing runs. {' '.join(notes)}".rstrip()
+            "the missing runs"
         )
+        raise UsageError(". ".join([why, *notes]))
     runs = tuple(tuple(places[block][t] for t in treatments) for block in whole)
     scores = sample.frame["score"].to_numpy(dtype=float)[np.array(runs)]
     distinct = len({seeds[block] for block in whole})
