@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from ganbench.builtin import fused_adam
+from ganbench.builtin.fused_adam import FusedAdam
 from ganbench.checkpoint import flatten, unflatten
 from ganbench.errors import UsageError
 from ganbench.grammar import parse_component
@@ -157,3 +161,85 @@ def test_every_optimizer_goes_on_from_a_checkpoint_with_the_same_bits(name):
     steps(resumed, second, inputs[3:])
     for p, q in zip(whole.parameters(), second.parameters(), strict=True):
         assert torch.equal(p, q)
+
+
+# --- adam's step beside torch's -----------------------------------------------------------------
+
+
+def _moved(
+    optimizer_class: type[torch.optim.Optimizer],
+    options: dict,
+    *,
+    without_gradient: int = -1,
+    scaled: bool = False,
+    restored_at: int = -1,
+    closure: bool = False,
+) -> tuple[dict, list[int]]:
+    """Five steps on gradients of their own making: the state at the end, and the hooks' counts."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3))
+    optimizer = optimizer_class(module.parameters(), **options)
+    calls = [0, 0]
+
+    def count(at: int) -> None:
+        calls[at] += 1
+
+    optimizer.register_step_pre_hook(lambda *_: count(0))
+    optimizer.register_step_post_hook(lambda *_: count(1))
+    for step in range(5):
+        for i, parameter in enumerate(module.parameters()):
+            missing = step == without_gradient and i == 1
+            parameter.grad = None if missing else torch.randn_like(parameter)
+        if scaled:
+            optimizer.grad_scale = torch.tensor(8.0)
+            optimizer.found_inf = torch.tensor(float(step == 3))
+        optimizer.step(*([lambda: torch.zeros(())] if closure else []))
+        if step == restored_at:
+            optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    state = {"parameters": list(module.parameters()), **optimizer.state_dict()}
+    return state, calls
+
+
+@pytest.mark.parametrize(
+    ("options", "how"),
+    [
+        ({}, {}),
+        ({"amsgrad": True, "weight_decay": 0.1}, {}),
+        ({"maximize": True, "eps": 1e-4}, {}),
+        ({"decoupled_weight_decay": True, "weight_decay": 0.1}, {}),
+        ({}, {"without_gradient": 0}),
+        ({}, {"without_gradient": 3}),
+        ({}, {"scaled": True}),
+        ({}, {"restored_at": 1}),
+        ({}, {"closure": True}),
+        ({"fused": False}, {}),
+    ],
+)
+def test_adam_s_short_step_is_torch_s_bit_for_bit_with_its_hooks(options, how):
+    options = {"lr": 0.01, "betas": (0.5, 0.9), "fused": True, **options}
+    theirs, their_calls = _moved(torch.optim.Adam, options, **how)
+    ours, our_calls = _moved(FusedAdam, options, **how)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    assert our_calls == their_calls == [5, 5]
+
+
+def test_adam_takes_the_short_way_from_its_second_step_on(monkeypatch):
+    steps_of_torch = []
+    whole = fused_adam._torchs_step()
+    monkeypatch.setattr(
+        fused_adam, "_torchs_step", lambda: lambda *given: steps_of_torch.append(whole(*given))
+    )
+    descend("adam", [1.0, 2.0, 3.0])
+    assert len(steps_of_torch) == 1
+
+
+def test_adam_s_groups_keep_their_own_rates():
+    moved = []
+    for kind in (torch.optim.Adam, FusedAdam):
+        a, b = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(2))
+        optimizer = kind([{"params": [a], "lr": 0.1}, {"params": [b], "lr": 0.01}], fused=True)
+        for _ in range(3):
+            a.grad, b.grad = torch.ones(3), torch.ones(2)
+            optimizer.step()
+        moved.append([*a.tolist(), *b.tolist()])
+    assert moved[0] == moved[1]

@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ganbench.builtin.composed import Lookahead, Optimistic, Together
+from ganbench.builtin.fused_adam import FusedAdam
 
 __all__ = [
     "adam",
@@ -80,7 +81,7 @@ def adam(
 
     m̂/(√v̂ + eps) is the direction. Defaults: Radford et al. 2016 (arXiv:1511.06434), section 4.
     """
-    return torch.optim.Adam(
+    return FusedAdam(
         module.parameters(),
         lr=lr,
         betas=betas,
