@@ -30,7 +30,7 @@ from ganbench.spec import RunSpec
 from ganbench.streams import isolated
 from ganbench.training import Training
 
-PROCESSES = 8
+PROCESSES = 16
 PAIRS = 8
 BLOCK_S = 0.4
 CPU = torch.device("cpu")
