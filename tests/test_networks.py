@@ -71,6 +71,33 @@ def size(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
+# --- precision and memory --------------------------------------------------------------------
+
+LOGITS = [name for name in sorted(DISCRIMINATORS) if name != "autoencoder"]  # gives images
+
+
+@pytest.mark.parametrize("name", LOGITS)
+def test_logits_are_float32_under_autocast_and_so_is_the_layer_that_makes_them(name: str) -> None:
+    d = make_d(name, (1, 28, 28)).eval()  # spectral norm stands still
+    *body, last, flatten = d
+    x = images(16, 1, 28, 28)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = d(x)
+        features = nn.Sequential(*body)(x)
+    assert logits.dtype == torch.float32
+    assert torch.equal(logits, flatten(last(features.float())))  # no autocast: all of it float32
+    assert not torch.equal(logits, logits.bfloat16().float())
+
+
+@pytest.mark.parametrize("name", sorted(DISCRIMINATORS))
+@pytest.mark.parametrize("make", [make_g, make_d])
+def test_a_network_leaves_its_input_as_it_was(make: Callable[..., nn.Module], name: str) -> None:
+    x = images(4, Z) if make is make_g else images(4, 1, 28, 28)
+    before = x.clone()
+    make(name, (1, 28, 28))(x)
+    assert torch.equal(x, before)
+
+
 # --- shapes ---------------------------------------------------------------------------------
 
 

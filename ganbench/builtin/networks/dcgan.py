@@ -13,6 +13,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import nn
 
 from ganbench.builtin.networks.init import Init, initialise, normalise_spectrum
+from ganbench.builtin.networks.logit import ConvLogit
 from ganbench.builtin.networks.shapes import image_shape, stages
 
 __all__ = ["discriminator", "generator"]
@@ -66,12 +67,13 @@ def discriminator(
     channels, side = image_shape("dcgan", shape)
     base, k = stages(side)
     bias = norm == "none"
-    layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=bias), nn.LeakyReLU(slope)]
+    layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=bias)]
+    layers += [nn.LeakyReLU(slope)]
     for i in range(1, k):
         before, after = width << (i - 1), width << i
         layers += [nn.Conv2d(before, after, 4, 2, 1, bias=bias), *_norm(norm, after)]
         layers += [nn.LeakyReLU(slope)]
-    layers += [nn.Conv2d(width << (k - 1), 1, base, bias=bias), nn.Flatten(0)]
+    layers += [ConvLogit(width << (k - 1), base, bias=bias), nn.Flatten(0)]
     net = nn.Sequential(*layers)
     initialise(net, init)
     if spectral_norm:

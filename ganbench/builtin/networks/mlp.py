@@ -11,6 +11,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import nn
 
 from ganbench.builtin.networks.init import Init, initialise, normalise_spectrum
+from ganbench.builtin.networks.logit import LinearLogit
 
 __all__ = ["discriminator", "generator"]
 
@@ -30,8 +31,10 @@ def generator(
     (Glorot & Bengio 2010, eq. 16). The sizes are ganbench's own.
     """
     output = output or ("tanh" if len(shape) == 3 else "linear")
+    widths = [z_dim, *hidden]
     net = nn.Sequential(
-        *_layers([z_dim, *hidden, math.prod(shape)], nn.ReLU),
+        *_hidden(widths, nn.ReLU),
+        nn.Linear(widths[-1], math.prod(shape)),
         *([nn.Tanh()] if output == "tanh" else []),
         nn.Unflatten(1, tuple(shape)),
     )
@@ -53,9 +56,11 @@ def discriminator(
     (N, *shape) -> (N,). `output=sigmoid` is a mistake on purpose: losses expect logits, and get
     probabilities. `init` glorot is Glorot uniform with zero biases, TensorFlow's default.
     """
+    widths = [math.prod(shape), *hidden]
     net = nn.Sequential(
         nn.Flatten(1),
-        *_layers([math.prod(shape), *hidden, 1], lambda: nn.LeakyReLU(slope)),
+        *_hidden(widths, lambda: nn.LeakyReLU(slope)),
+        LinearLogit(widths[-1]),
         *([nn.Sigmoid()] if output == "sigmoid" else []),
         nn.Flatten(0),
     )
@@ -65,8 +70,7 @@ def discriminator(
     return net
 
 
-def _layers(widths: Sequence[int], activation: Callable[[], nn.Module]) -> Iterable[nn.Module]:
-    for i, (before, after) in enumerate(itertools.pairwise(widths)):
-        if i > 0:
-            yield activation()
+def _hidden(widths: Sequence[int], activation: Callable[[], nn.Module]) -> Iterable[nn.Module]:
+    for before, after in itertools.pairwise(widths):
         yield nn.Linear(before, after)
+        yield activation()

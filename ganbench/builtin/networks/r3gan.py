@@ -14,6 +14,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ganbench.builtin.networks.logit import LinearLogit
 from ganbench.builtin.networks.shapes import image_shape, stages
 
 __all__ = ["discriminator", "generator"]
@@ -70,7 +71,7 @@ def discriminator(shape: Sequence[int], *, width: Width = 64, blocks: PositiveIn
         *layers,
         _linear(nn.Conv2d(last, last, base, groups=last, bias=False)),
         nn.Flatten(1),
-        _linear(nn.Linear(last, 1, bias=False)),
+        _linear(LinearLogit(last, bias=False)),
         nn.Flatten(0),
     )
 

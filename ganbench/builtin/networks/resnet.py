@@ -14,6 +14,7 @@ from pydantic import PositiveInt
 from torch import nn
 
 from ganbench.builtin.networks.init import normalise_spectrum
+from ganbench.builtin.networks.logit import LinearLogit
 from ganbench.builtin.networks.residual import (
     GlobalPool,
     ResidualBlock,
@@ -74,7 +75,7 @@ def discriminator(
             ResidualBlock(width, width, norm=layer),
             nn.ReLU(),
             GlobalPool("mean"),
-            nn.Linear(width, 1),
+            LinearLogit(width),
             nn.Flatten(0),
         )
     else:
@@ -87,7 +88,7 @@ def discriminator(
                 for before, after in itertools.pairwise(widths)
             ),
             nn.Flatten(1),
-            nn.Linear(widths[-1] * base**2, 1),
+            LinearLogit(widths[-1] * base**2),
             nn.Flatten(0),
         )
     initialise_residual(net)

@@ -12,6 +12,7 @@ from pydantic import PositiveInt
 from torch import nn
 
 from ganbench.builtin.networks.init import normalise_spectrum
+from ganbench.builtin.networks.logit import LinearLogit
 from ganbench.builtin.networks.residual import (
     GlobalPool,
     ResidualBlock,
@@ -60,7 +61,7 @@ def discriminator(
         for i, (before, after) in enumerate(zip([channels, *widths], widths, strict=False))
     ]
     net = nn.Sequential(
-        *blocks, nn.ReLU(), GlobalPool("sum"), nn.Linear(widths[-1], 1), nn.Flatten(0)
+        *blocks, nn.ReLU(), GlobalPool("sum"), LinearLogit(widths[-1]), nn.Flatten(0)
     )
     initialise_residual(net)
     if spectral_norm:
