@@ -38,10 +38,10 @@ def generator(
     layers: list[nn.Module] = [nn.Unflatten(1, (z_dim, 1, 1))]
     bias = norm == "none"
     layers += [nn.ConvTranspose2d(z_dim, widths[0], base, bias=bias), *_norm(norm, widths[0])]
-    layers += [nn.ReLU()]
+    layers += [nn.ReLU(inplace=True)]
     for before, after in itertools.pairwise(widths):
         layers += [nn.ConvTranspose2d(before, after, 4, 2, 1, bias=bias), *_norm(norm, after)]
-        layers += [nn.ReLU()]
+        layers += [nn.ReLU(inplace=True)]
     layers += [nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=bias), nn.Tanh()]
     net = nn.Sequential(*layers)
     initialise(net, init)
@@ -68,11 +68,11 @@ def discriminator(
     base, k = stages(side)
     bias = norm == "none"
     layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, 2, 1, bias=bias)]
-    layers += [nn.LeakyReLU(slope)]
+    layers += [nn.LeakyReLU(slope, inplace=True)]
     for i in range(1, k):
         before, after = width << (i - 1), width << i
         layers += [nn.Conv2d(before, after, 4, 2, 1, bias=bias), *_norm(norm, after)]
-        layers += [nn.LeakyReLU(slope)]
+        layers += [nn.LeakyReLU(slope, inplace=True)]
     layers += [ConvLogit(width << (k - 1), base, bias=bias), nn.Flatten(0)]
     net = nn.Sequential(*layers)
     initialise(net, init)

@@ -33,7 +33,7 @@ def generator(
     output = output or ("tanh" if len(shape) == 3 else "linear")
     widths = [z_dim, *hidden]
     net = nn.Sequential(
-        *_hidden(widths, nn.ReLU),
+        *_hidden(widths, lambda: nn.ReLU(inplace=True)),
         nn.Linear(widths[-1], math.prod(shape)),
         *([nn.Tanh()] if output == "tanh" else []),
         nn.Unflatten(1, tuple(shape)),
@@ -59,7 +59,7 @@ def discriminator(
     widths = [math.prod(shape), *hidden]
     net = nn.Sequential(
         nn.Flatten(1),
-        *_hidden(widths, lambda: nn.LeakyReLU(slope)),
+        *_hidden(widths, lambda: nn.LeakyReLU(slope, inplace=True)),
         LinearLogit(widths[-1]),
         *([nn.Sigmoid()] if output == "sigmoid" else []),
         nn.Flatten(0),
