@@ -23,9 +23,11 @@ def measure(
     absent: Mapping[str, str],
     *,
     block_s: float,
+    pairs: int,
     found: Measurement,
 ) -> None:
-    """Add a round of `processes`, which nothing was asked yet, to `found`."""
+    """Add a round of `processes`, which nothing was asked yet, to `found`: blocks of each contender
+    and of the harness in turn, `pairs` times."""
     present: dict[str, Process] = {}
     found["absent"] = dict(absent)
     found.setdefault("rounds", [])
@@ -46,9 +48,13 @@ def measure(
         rates.setdefault(precision, []).append(rate)
     steps = {key: _steps_of(process, block_s) for key, process in present.items()}
     found["steps_per_block"] = steps
-    backwards = len(found["rounds"]) % 2 == 1
+    first = len(found["rounds"])
     found["rounds"].append(
-        [_pair(pair, present, steps) for pair in _pairs(present, backwards=backwards)]
+        [
+            _pair(pair, present, steps)
+            for i in range(first, first + pairs)
+            for pair in _pairs(present, backwards=i % 2 == 1)
+        ]
     )
 
 

@@ -3,7 +3,7 @@
     python benchmarks/peers/run.py --docs docs/performance.md
 
 Goes on where an earlier call stopped, as long as machine and torch are the same; --fresh starts
-over. About half an hour on a quiet machine with two cores. Peers are installed from PyPI,
+over. About an hour on a quiet machine with two cores. Peers are installed from PyPI,
 each into an environment of its own under benchmarks/peers/.environments; one that can't be is a
 row that says why.
 """
@@ -53,7 +53,8 @@ def _arguments() -> argparse.Namespace:
     keys = [entry.key for entry in CONTENDERS]
     parser.add_argument("--works", nargs="+", choices=names, default=names)
     parser.add_argument("--contenders", nargs="+", choices=keys, default=keys)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=6, help="each in new processes")
+    parser.add_argument("--pairs", type=int, default=4, help="of blocks, in a round")
     parser.add_argument("--block-s", type=float, default=0.8, help="seconds of a block")
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -100,7 +101,14 @@ def _measure(args: argparse.Namespace, results: dict[str, Any]) -> None:
                         processes[entry.key] = Process(entry, args.threads, logs_folder())
                     except Unavailable as error:
                         absent.setdefault(entry.key, str(error))
-                measure(work, processes, absent, block_s=args.block_s, found=found)
+                measure(
+                    work,
+                    processes,
+                    absent,
+                    block_s=args.block_s,
+                    pairs=args.pairs,
+                    found=found,
+                )
             finally:
                 for process in processes.values():
                     process.close()

@@ -18,8 +18,9 @@ def render(results: Mapping[str, Any]) -> str:
     machine = results["machine"]
     lines = [
         f"{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']};"
-        f" {machine['date']}. Each ratio is the median of {_rounds(results)} interleaved pairs of"
-        " blocks, each round in processes of its own, with the bootstrap's 95 % interval.",
+        f" {machine['date']}. Each ratio is the median of {_rounds(results)} rounds, with the"
+        " bootstrap's 95 % interval; each round has processes of its own and is the median of its"
+        " interleaved pairs of blocks.",
         "",
     ]
     for work in WORKS:
@@ -68,16 +69,14 @@ def _cell(found: Mapping[str, Any], entry: Entry, way: str) -> str:
 
 
 def ratio_of(found: Mapping[str, Any], key: str, way: str) -> tuple[float, float, float]:
-    """The contender's time over the harness's: the median of pairs and its 95 % interval."""
+    """The contender's time over the harness's: the median of rounds and its 95 % interval. Pairs of
+    one round share their processes, so that a round counts once, with the median of its pairs."""
     harness = HARNESS[way].key
-    ratios = np.array(
-        [
-            pair[key][0] / pair[harness][0]
-            for pairs in found["rounds"]
-            for pair in pairs
-            if key in pair and harness in pair
-        ]
+    rounds = (
+        [pair[key][0] / pair[harness][0] for pair in pairs if key in pair and harness in pair]
+        for pairs in found["rounds"]
     )
+    ratios = np.array([np.median(pairs) for pairs in rounds if pairs])
     draws = np.random.default_rng(0).choice(ratios, (_RESAMPLES, len(ratios)))
     low, high = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
     return float(np.median(ratios)), float(low), float(high)
