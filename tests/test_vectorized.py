@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 import ganbench
 from ganbench.builtin.losses.classic import nonsat
+from ganbench.builtin.networks import mlp
 from ganbench.errors import UsageError
 from ganbench.game import Game, build_game
 from ganbench.plan import make_plan
@@ -18,6 +20,7 @@ from ganbench.store import run_vectorized
 from ganbench.streams import isolated
 from ganbench.vectorize.check import verify
 from ganbench.vectorize.game import build_vector_game
+from ganbench.vectorize.stacked import Stacked
 
 CPU = torch.device("cpu")
 SEEDS = [0, 3, 5]
@@ -228,3 +231,28 @@ def _creating(loss_class: type) -> Any:
         return loss_class() if self.registered.kind == "loss" else create(self, *args)
 
     return made
+
+
+def nodes_of(node):
+    found, waiting = set(), [node]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in found:
+            found.add(node)
+            waiting += [after for after, _ in node.next_functions]
+    return found
+
+
+@pytest.mark.parametrize("make", [partial(mlp.generator, 4), mlp.discriminator])
+def test_layers_that_write_in_place_do_not_copy_when_stacked(make):
+    networks = [make((1, 8, 8), hidden=(6, 5)) for _ in SEEDS]
+    assert any(getattr(layer, "inplace", False) for layer in networks[0].modules())
+    stacked = Stacked(networks, "mlp")
+    x = torch.randn(len(SEEDS), 7, *((4,) if "generator" in str(make) else (1, 8, 8)))
+    y = stacked(x)
+    names = {node.name() for node in nodes_of(y.grad_fn)}
+    assert "torch::autograd::CopySlices" not in names
+    assert "MulBackward1" not in names  # of torch's own rule for a stacked nn.Linear
+    for one, row, network in zip(x, y, networks, strict=True):
+        torch.testing.assert_close(row, network(one))
+        assert all(getattr(layer, "inplace", True) for layer in network.modules())

@@ -36,8 +36,10 @@ class Stacked(nn.Module):
         )
         template = copy.deepcopy(networks[0])
         for layer in template.modules():
-            if type(layer) is nn.Linear:
-                layer.__class__ = _Linear
+            if isinstance(layer, nn.Linear):
+                layer.__class__ = _stacked(type(layer))
+            elif getattr(layer, "inplace", False):
+                layer.inplace = False  # type: ignore[assignment]  # writing to a view takes copies
         self._hidden = (template,)  # its parameters are not this one's
 
     def forward(self, x: Tensor) -> Tensor:
@@ -89,3 +91,8 @@ class _Linear(nn.Linear):
         if x.ndim != 2 or self.bias is None or torch.is_autocast_enabled(x.device.type):
             return super().forward(x)
         return (self.weight @ x.T + self.bias.unsqueeze(1)).T
+
+
+def _stacked(cls: type[nn.Linear]) -> type[nn.Linear]:
+    """`cls` above `_Linear`: a subclass that calls its super's forward calls that one."""
+    return _Linear if cls is nn.Linear else type(cls.__name__, (cls, _Linear), {})
