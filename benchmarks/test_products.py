@@ -4,8 +4,10 @@ A step's operations, forward, backward and of the optimizers, are noted with the
 layouts, and each is run alone, again and again on the same random tensors, which then lie in the
 caches. The sum of their medians, less what it takes to call an operation that does nothing, is what
 no loop that makes these operations falls below with these kernels; its matrix products and
-convolutions are one part of it. Beside them the time of a step, in turn; with default settings, and
-with those of the fast path that fit the network.
+convolutions are one part of it. A step of the same networks with hardly a neuron in them is what it
+takes to start the operations, from Python, through autograd. What a step takes beyond both is data
+that left the caches. All in turn; with default settings, and with those of the fast path that fit
+the network.
 
     make bench
 """
@@ -34,6 +36,7 @@ from ganbench.streams import isolated
 
 ROUNDS = 15
 CPU = torch.device("cpu")
+NARROW = {"mlp": "mlp:hidden=[8,8,8]", "dcgan": "dcgan:width=1"}
 FAST = {
     "mlp": {"share_latents": True, "joint_batch": True},
     "dcgan": {"share_latents": True, "channels_last": True},
@@ -68,12 +71,8 @@ def median_ms(call: Callable[[], Any], repeats: int = 5) -> float:
     return 1e3 * float(np.median(timeit.repeat(call, number=1, repeat=repeats)))
 
 
-@pytest.mark.parametrize("fast", [False, True], ids=["as it is", "fast"])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("batch_size", [64, 128])
-@pytest.mark.parametrize("network", ["mlp", "dcgan"])
-def test_products(benchmark, network, batch_size, precision, fast):
-    settings = FAST[network] if fast else {}
+def player_of(network: str, batch_size: int, precision: str, fast: bool) -> Callable[[], Any]:
+    """Plays one step."""
     spec = RunSpec(
         generator=network,
         discriminator=network,
@@ -81,31 +80,40 @@ def test_products(benchmark, network, batch_size, precision, fast):
         batch_size=batch_size,
         precision=precision,
         device="cpu",
-        **settings,
+        **(FAST[network.partition(":")[0]] if fast else {}),
     )
     plan = make_plan(spec, default_registry())
-    rule = plan.rule.create()
+    game, rule = build_game(plan, plan.data.create(None), CPU), plan.rule.create()
+    return lambda: game.play(rule)
+
+
+@pytest.mark.parametrize("fast", [False, True], ids=["as it is", "fast"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("batch_size", [64, 128])
+@pytest.mark.parametrize("network", ["mlp", "dcgan"])
+def test_products(benchmark, network, batch_size, precision, fast):
     set_up(CPU, None, precision)  # as a run does
     with isolated():
-        game = build_game(plan, plan.data.create(None), CPU)
+        play = player_of(network, batch_size, precision, fast)
+        play_narrow = player_of(NARROW[network], batch_size, precision, fast)
         with flop_counter() as counter:
-            game.play(rule)
+            play()
         with Operations() as noted:
-            game.play(rule)
+            play()
         nothing = torch.zeros(1)
 
         def alone(calls: list[Callable[[], Any]]) -> float:
             call_ms = median_ms(lambda: torch.ops.aten.alias(nothing), repeats=99)
             return sum(max(0.0, median_ms(call) - call_ms) for call in calls)
 
-        rounds = []  # ms of products, of all other operations, of a step
+        rounds = []
         for _ in range(ROUNDS):
-            step_ms = median_ms(lambda: game.play(rule))
-            rounds.append((alone(noted.products), alone(noted.others), step_ms))
-        benchmark.pedantic(lambda: game.play(rule), rounds=5)
+            steps = median_ms(play_narrow), median_ms(play)
+            rounds.append((alone(noted.products), alone(noted.others), *steps))
+        benchmark.pedantic(play, rounds=5)
     gflops = counter.get_total_flops() / 1e9
     rate = matmul_gflops_per_s(CPU, precision, torch.get_num_threads())
-    products, others, steps = np.array(rounds).T
+    products, others, narrow, steps = np.array(rounds).T
     found = {
         "products_alone_ms": round(float(np.median(products)), 2),
         "of_a_step": round(float(np.median(products / steps)), 3),
@@ -113,6 +121,7 @@ def test_products(benchmark, network, batch_size, precision, fast):
             gflops / float(np.median(products)) * 1e3 / rate, 3
         ),
         "all_operations_alone_ms": round(float(np.median(products + others)), 2),
+        "narrow_step_ms": round(float(np.median(narrow)), 2),
         "all_of_a_step": round(float(np.median((products + others) / steps)), 3),
     }
     benchmark.extra_info.update(found)
