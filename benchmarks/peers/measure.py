@@ -69,8 +69,8 @@ def _pairs(present: Mapping[str, Process], *, backwards: bool) -> Iterator[tuple
 def _pair(
     pair: tuple[Entry, ...], present: Mapping[str, Process], steps: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Seconds a step, wall and CPU, of each of the pair; and how fast memory was before it."""
-    blocks: dict[str, Any] = {"memory": present[HARNESS["fp32"].key].ask("memory")["gb_per_s"]}
+    """Seconds a step, wall and CPU, of each of the pair."""
+    blocks = {}
     for entry in pair:
         block = present[entry.key].ask("play", steps=steps[entry.key])
         blocks[entry.key] = [block["wall_s"] / block["steps"], block["cpu_s"] / block["steps"]]

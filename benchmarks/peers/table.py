@@ -28,8 +28,7 @@ def render(results: Mapping[str, Any]) -> str:
         if found and found["rounds"]:
             rates = {p: np.median(all_) for p, all_ in found["matmul_gflops_per_s"].items()}
             products = ", ".join(f"{rate:.0f} GFLOP/s in {p}" for p, rate in rates.items())
-            name = f"**{work.network}, batch {work.batch_size}**"
-            lines += [f"{name} (a bare product: {products}{_memory(found)})"]
+            lines += [f"**{work.network}, batch {work.batch_size}** (a bare product: {products})"]
             lines += ["", *_table(found), ""]
     return "\n".join([*lines, *_bars(results)])
 
@@ -37,15 +36,6 @@ def render(results: Mapping[str, Any]) -> str:
 def _rounds(results: Mapping[str, Any]) -> str:
     counts = sorted({len(found["rounds"]) for found in results["works"].values()} - {0}) or [0]
     return " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-
-
-def _memory(found: Mapping[str, Any]) -> str:
-    """The quartiles of what was measured before each pair of blocks."""
-    speeds = [pair["memory"] for pairs in found["rounds"] for pair in pairs if "memory" in pair]
-    if not speeds:
-        return ""
-    low, middle, high = np.percentile(speeds, [25, 50, 75])
-    return f"; memory: {middle:.0f} ({low:.0f} to {high:.0f}) GB/s"
 
 
 def _table(found: Mapping[str, Any]) -> Iterator[str]:

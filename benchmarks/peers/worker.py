@@ -3,7 +3,6 @@
     {"do": "set_up", "network": "mlp", "batch_size": 128}   proof that it does the work
     {"do": "play", "steps": 20}                             {"steps", "wall_s", "cpu_s"}
     {"do": "matmul"}                                        GFLOP/s of a product, at its precision
-    {"do": "memory"}                                        GB/s of an update of all weights
 
 `worker.py NAME PRECISION THREADS`. What a contender prints goes to stderr.
 """
@@ -13,15 +12,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-import timeit
 import warnings
-from collections.abc import Callable
 from dataclasses import asdict
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -39,7 +35,6 @@ class Worker:
         self.make = import_module(f"contenders.{name}").contender
         self.precision = precision
         self.threads = int(threads)
-        self.update: Callable[[], Any] | None = None
 
     def set_up(self, network: str, batch_size: int) -> dict[str, Any]:
         work = Work(network, batch_size)
@@ -58,19 +53,6 @@ class Worker:
         matmul_gflops_per_s.cache_clear()
         cpu = torch.device("cpu")
         return {"gflops_per_s": matmul_gflops_per_s(cpu, self.precision, torch.get_num_threads())}
-
-    def memory(self) -> dict[str, Any]:
-        """How fast Adam's fused kernel moves as many weights as G and D have: it reads weight,
-        gradient and both moments, and writes all but the gradient, 28 bytes a weight. These are
-        about as large as the cache that a server's cores share with those of its other guests."""
-        if self.update is None:
-            players = (self.contender.g, self.contender.d)
-            self.size = sum(p.numel() for player in players for p in player.parameters())
-            weights = torch.zeros(self.size, requires_grad=True)
-            weights.grad = torch.ones(self.size)
-            self.update = torch.optim.Adam([weights], fused=True).step
-        seconds = np.median(timeit.repeat(self.update, number=1, repeat=20))
-        return {"gb_per_s": 28 * self.size / seconds / 1e9}
 
 
 def proof_of_work(contender: Contender, work: Work) -> dict[str, Any]:
