@@ -60,6 +60,12 @@ class Player:
     def update(self) -> None:
         """One optimizer step on the gradients at hand, which are then dropped."""
         self.moves += 1
+        for parameter in self.parameters:
+            gradient = parameter.grad
+            if gradient is None or gradient.is_sparse:
+                continue
+            if gradient.stride() != parameter.stride():  # seldom: setting .grad takes time
+                parameter.grad = _laid_out_as(parameter, gradient)
         if self.scaler:
             self.scaler.step(self.optimizer)
             self.scaler.update()
@@ -114,7 +120,7 @@ class Player:
     def set_gradient(self, gradient: Sequence[Tensor]) -> None:
         """Replace the gradients at hand by copies of these."""
         for parameter, value in zip(self.parameters, gradient, strict=True):
-            parameter.grad = torch.empty_like(parameter).copy_(value)  # laid out as the parameter
+            parameter.grad = torch.empty_like(parameter).copy_(value)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -137,5 +143,17 @@ class Player:
     def load_state(self, state: Mapping[str, Any]) -> None:
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for parameter, kept in self.optimizer.state.items():
+            for name, value in kept.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    kept[name] = _laid_out_as(parameter, value)
         if self.scaler:
             self.scaler.load_state_dict(state["scaler"])
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """A value with its numbers in memory in the order of the parameter's: torch's fused optimizers
+    on a CPU pair the two by their places there, whatever their indices."""
+    if value.stride() == parameter.stride():
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -1,7 +1,10 @@
-"""Players whose optimizer keeps an average of its own."""
+"""Players: an optimizer that keeps an average of its own, and gradients laid out in another way."""
 
 from __future__ import annotations
 
+import copy
+
+import pytest
 import torch
 from torch import nn
 
@@ -46,3 +49,44 @@ def test_an_optimizer_s_own_average_is_evaluated_and_training_goes_on_where_it_w
 def test_without_an_average_the_network_itself_is_evaluated():
     module = nn.Linear(1, 1)
     assert Player(module, torch.optim.SGD(module.parameters(), lr=0.1)).averaged() is module
+
+
+def _transposed(x: torch.Tensor) -> torch.Tensor:
+    return x.mT.contiguous().mT
+
+
+@pytest.mark.parametrize("which", ["Adam", "AdamW", "SGD", "Adagrad"])
+def test_a_gradient_is_that_of_the_same_indices_however_it_lies_in_memory(which):
+    """torch's fused kernels on a CPU pair gradients with parameters by their places in memory."""
+    moved = []
+    for laid_out in (torch.Tensor.contiguous, _transposed):
+        torch.manual_seed(0)
+        module = nn.Linear(4, 3)
+        optimizer = getattr(torch.optim, which)(module.parameters(), lr=0.1, fused=True)
+        player = Player(module, optimizer)
+        for _ in range(3):
+            module.weight.grad = laid_out(torch.randn(3, 4))
+            module.bias.grad = torch.randn(3)
+            player.update()
+        moved.append(player.position())
+    torch.testing.assert_close(*moved, rtol=0, atol=0)
+
+
+def test_what_an_optimizer_kept_is_laid_out_as_the_parameter_that_it_is_loaded_for():
+    """As where a saved state is from before the parameter lay in memory as it does."""
+    moved = []
+    for laid_out in (torch.Tensor.contiguous, _transposed):
+        torch.manual_seed(0)
+        module = nn.Linear(4, 3)
+        player = Player(module, torch.optim.Adam(module.parameters(), lr=0.1, fused=True))
+        for step in range(4):
+            if step == 2:
+                state = copy.deepcopy(player.state())
+                module.weight.data = laid_out(module.weight.data)
+                player.load_state(state)
+                kept = player.optimizer.state[module.weight]["exp_avg"]
+                assert kept.stride() == module.weight.stride()
+            module.weight.grad, module.bias.grad = torch.randn(3, 4), torch.randn(3)
+            player.update()
+        moved.append(player.position())
+    torch.testing.assert_close(*moved)  # the kernel rounds the last few numbers in its own way
