@@ -174,10 +174,13 @@ def _moved(
     scaled: bool = False,
     restored_at: int = -1,
     closure: bool = False,
+    channels_last: bool = False,
 ) -> tuple[dict, list[int]]:
     """Five steps on gradients of their own making: the state at the end, and the hooks' counts."""
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3))
+    module = nn.Sequential(nn.Conv2d(5, 4, 3), nn.Linear(4, 3))
+    if channels_last:
+        module = module.to(memory_format=torch.channels_last)
     optimizer = optimizer_class(module.parameters(), **options)
     calls = [0, 0, 0]  # the hooks before and after a step, and the closure
 
@@ -213,6 +216,8 @@ def _moved(
         ({}, {"restored_at": 1}),
         ({}, {"closure": True}),
         ({"fused": False}, {}),
+        ({}, {"channels_last": True}),
+        ({"amsgrad": True}, {"channels_last": True}),
     ],
 )
 def test_adam_s_short_step_is_torch_s_bit_for_bit_with_its_hooks(options, how):
@@ -221,6 +226,22 @@ def test_adam_s_short_step_is_torch_s_bit_for_bit_with_its_hooks(options, how):
     ours, our_calls = _moved(FusedAdam, options, **how)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
     assert our_calls == their_calls == [5, 5, 5 if how.get("closure") else 0]
+
+
+def test_adam_copies_nothing_that_lies_in_another_order_than_its_indices():
+    weight = nn.Parameter(torch.ones(4, 3, 2, 2).contiguous(memory_format=torch.channels_last))
+    stacked = nn.Parameter(torch.ones(2, 5, 3).mT.contiguous().mT)
+
+    optimizer = create("adam", nn.ParameterList([weight, stacked]))
+    copies = []
+    for _ in range(2):
+        weight.grad, stacked.grad = torch.ones_like(weight), torch.ones_like(stacked)
+        with torch.profiler.profile() as watched:
+            optimizer.step()
+        copies.append(sum(e.count for e in watched.key_averages() if e.key == "aten::clone"))
+    of_torch, ours = copies
+    assert of_torch > 0
+    assert ours == 0
 
 
 @pytest.mark.parametrize(("capturable", "of_torch"), [(False, 1), (True, 3)])
