@@ -253,6 +253,28 @@ def test_layers_that_write_in_place_do_not_copy_when_stacked(make):
     names = {node.name() for node in nodes_of(y.grad_fn)}
     assert "torch::autograd::CopySlices" not in names
     assert "MulBackward1" not in names  # of torch's own rule for a stacked nn.Linear
+    y.sum().backward()
+    weights = [p for p in stacked.all if p.ndim == 3]
+    assert all(p.mT.is_contiguous() and p.grad.mT.is_contiguous() for p in weights)
     for one, row, network in zip(x, y, networks, strict=True):
         torch.testing.assert_close(row, network(one))
         assert all(getattr(layer, "inplace", True) for layer in network.modules())
+
+
+def test_batches_are_scored_without_copies_of_them(registry, monkeypatch):
+    """What a loss scores as it was given out is rows of one tensor already."""
+    some = plans(registry)
+    stacked = []
+    stack = torch.stack
+
+    def watched(tensors, *options):
+        stacked.append(tensors[0].shape)
+        return stack(tensors, *options)
+
+    with isolated():
+        game = build_vector_game(some, some[0].data.create(None), CPU)
+        monkeypatch.setattr(torch, "stack", watched)
+        game.play(some[0].rule.create())
+        game.lockstep.close()
+    assert stacked
+    assert (33, 2) not in stacked

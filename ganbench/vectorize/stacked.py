@@ -30,16 +30,19 @@ class Stacked(nn.Module):
         stacked, _ = stack_module_state(list(networks))
         self.label = label
         self.names = list(stacked)
+        template = copy.deepcopy(networks[0])
+        for name, layer in template.named_modules():
+            if isinstance(layer, nn.Linear):
+                layer.__class__ = _stacked(type(layer))
+                weight = f"{name}.weight".lstrip(".")
+                if weight in stacked:  # to lie in memory as its gradient will
+                    stacked[weight] = stacked[weight].mT.contiguous().mT
+            elif getattr(layer, "inplace", False):
+                layer.inplace = False  # writing to a view takes copies
         self.all = nn.ParameterList(
             nn.Parameter(one.detach(), requires_grad=needed)
             for one, needed in zip(stacked.values(), learns, strict=True)
         )
-        template = copy.deepcopy(networks[0])
-        for layer in template.modules():
-            if isinstance(layer, nn.Linear):
-                layer.__class__ = _stacked(type(layer))
-            elif getattr(layer, "inplace", False):
-                layer.inplace = False  # type: ignore[assignment]  # writing to a view takes copies
         self._hidden = (template,)  # its parameters are not this one's
 
     def forward(self, x: Tensor) -> Tensor:
@@ -85,12 +88,12 @@ class Stacked(nn.Module):
 
 
 class _Linear(nn.Linear):
-    """nn.Linear as W xᵀ, whose gradient by a stacked W lies in memory as W does."""
+    """nn.Linear as a product and a sum where stacked: torch's own rule also multiplies by 1."""
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != 2 or self.bias is None or torch.is_autocast_enabled(x.device.type):
             return super().forward(x)
-        return (self.weight @ x.T + self.bias.unsqueeze(1)).T
+        return x @ self.weight.T + self.bias
 
 
 def _stacked(cls: type[nn.Linear]) -> type[nn.Linear]:
