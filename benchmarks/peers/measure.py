@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cores import APART, handover_ratio
 from process import Process, Unavailable
 from roster import CONTENDERS, HARNESS, Entry
 from work import Work
@@ -27,7 +28,8 @@ def measure(
     found: Measurement,
 ) -> None:
     """Add a round of `processes`, which nothing was asked yet, to `found`: blocks of each contender
-    and of the harness in turn, `pairs` times."""
+    and of the harness in turn, `pairs` times, and once more where the machine's cores shared no
+    cache meanwhile."""
     present: dict[str, Process] = {}
     found["absent"] = dict(absent)
     found.setdefault("rounds", [])
@@ -49,13 +51,13 @@ def measure(
     steps = {key: _steps_of(process, block_s) for key, process in present.items()}
     found["steps_per_block"] = steps
     first = len(found["rounds"])
-    found["rounds"].append(
-        [
-            _pair(pair, present, steps)
-            for i in range(first, first + pairs)
-            for pair in _pairs(present, backwards=i % 2 == 1)
-        ]
-    )
+    measured: list[dict[str, Any]] = []
+    found["rounds"].append(measured)
+    for i in range(first, first + pairs):
+        for pair in _pairs(present, backwards=i % 2 == 1):
+            measured.append(_pair(pair, present, steps))
+            if measured[-1]["handover"] >= APART:
+                measured.append(_pair(pair, present, steps))
 
 
 def _pairs(present: Mapping[str, Process], *, backwards: bool) -> Iterator[tuple[Entry, ...]]:
@@ -69,12 +71,14 @@ def _pairs(present: Mapping[str, Process], *, backwards: bool) -> Iterator[tuple
 def _pair(
     pair: tuple[Entry, ...], present: Mapping[str, Process], steps: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Seconds a step, wall and CPU, of each of the pair."""
-    blocks = {}
+    """Seconds a step, wall and CPU, of each of the pair, and the cores' largest handover ratio."""
+    blocks: dict[str, Any] = {}
+    handovers = [handover_ratio()]
     for entry in pair:
         block = present[entry.key].ask("play", steps=steps[entry.key])
         blocks[entry.key] = [block["wall_s"] / block["steps"], block["cpu_s"] / block["steps"]]
-    return blocks
+        handovers.append(handover_ratio())
+    return {**blocks, "handover": max(handovers)}
 
 
 def _steps_of(process: Process, block_s: float) -> int:

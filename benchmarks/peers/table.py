@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from cores import APART
 from roster import BARS, CONTENDERS, HARNESS, WORKS, Bar, Entry
 
 __all__ = ["render"]
@@ -20,7 +22,8 @@ def render(results: Mapping[str, Any]) -> str:
         f"{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']};"
         f" {machine['date']}. Each ratio is the median of {_rounds(results)} rounds, with the"
         " bootstrap's 95 % interval; each round has processes of its own and is the median of its"
-        " interleaved pairs of blocks.",
+        " interleaved pairs of blocks during which the machine's cores shared a cache, where it has"
+        " such times.",
         "",
     ]
     for work in WORKS:
@@ -28,7 +31,12 @@ def render(results: Mapping[str, Any]) -> str:
         if found and found["rounds"]:
             rates = {p: np.median(all_) for p, all_ in found["matmul_gflops_per_s"].items()}
             products = ", ".join(f"{rate:.0f} GFLOP/s in {p}" for p, rate in rates.items())
-            lines += [f"**{work.network}, batch {work.batch_size}** (a bare product: {products})"]
+            pairs = [pair for pairs in found["rounds"] for pair in pairs]
+            shared = sum(not _apart(pair) for pair in pairs)
+            lines += [
+                f"**{work.network}, batch {work.batch_size}** (a bare product: {products};"
+                f" cores shared a cache in {shared} of {len(pairs)} pairs)"
+            ]
             lines += ["", *_table(found), ""]
     return "\n".join([*lines, *_bars(results)])
 
@@ -58,25 +66,41 @@ def _table(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _blocks(found: Mapping[str, Any], key: str) -> Iterator[list[float]]:
-    return (pair[key] for pairs in found["rounds"] for pair in pairs if key in pair)
+    return (pair[key] for pairs in _rounds_of(found) for pair in pairs if key in pair)
+
+
+def _apart(pair: Mapping[str, Any]) -> bool:
+    return bool(pair["handover"] >= APART)
+
+
+def _rounds_of(found: Mapping[str, Any], *, apart: bool = False) -> list[list[Mapping[str, Any]]]:
+    """Of each round the pairs during which the cores shared a cache, or all if there are none such;
+    or those during which they did not."""
+    rounds = [[pair for pair in pairs if _apart(pair) == apart] for pairs in found["rounds"]]
+    return rounds if apart or any(rounds) else found["rounds"]
 
 
 def _cell(found: Mapping[str, Any], entry: Entry, way: str) -> str:
     if entry in HARNESS.values() or way not in entry.against:
         return ""
-    ratio, low, high = ratio_of(found, entry.key, way)
+    ratio, low, high = ratio_of(_rounds_of(found), entry.key, way)
     return f"{ratio:.2f} ({low:.2f} to {high:.2f})"
 
 
-def ratio_of(found: Mapping[str, Any], key: str, way: str) -> tuple[float, float, float]:
+def ratio_of(
+    rounds: Sequence[Sequence[Mapping[str, Any]]], key: str, way: str
+) -> tuple[float, float, float]:
     """The contender's time over the harness's: the median of rounds and its 95 % interval. Pairs of
-    one round share their processes, so that a round counts once, with the median of its pairs."""
+    one round share their processes, so that a round counts once, with the median of its pairs. NaN
+    where none has them."""
     harness = HARNESS[way].key
-    rounds = (
+    found = [
         [pair[key][0] / pair[harness][0] for pair in pairs if key in pair and harness in pair]
-        for pairs in found["rounds"]
-    )
-    ratios = np.array([np.median(pairs) for pairs in rounds if pairs])
+        for pairs in rounds
+    ]
+    ratios = np.array([np.median(pairs) for pairs in found if pairs])
+    if not len(ratios):
+        return math.nan, math.nan, math.nan
     draws = np.random.default_rng(0).choice(ratios, (_RESAMPLES, len(ratios)))
     low, high = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
     return float(np.median(ratios)), float(low), float(high)
@@ -84,27 +108,31 @@ def ratio_of(found: Mapping[str, Any], key: str, way: str) -> tuple[float, float
 
 def _bars(results: Mapping[str, Any]) -> Iterator[str]:
     """What was aimed at beside what was found, in each network's worst configuration."""
-    yield "| ganbench against | aim | by default | with fast settings |"
-    yield "|---|---|---|---|"
+    ways = "by default | with fast settings"
+    yield f"| ganbench against | aim | {ways} | no cache shared, {ways} |"
+    yield "|---|---|---|---|---|---|"
     labels = {entry.key: entry.label for entry in CONTENDERS}
     for bar, network in [(one, network) for one in BARS for network in one.networks]:
         ways = (bar.precision, f"{bar.precision} fast")
-        worst = [_worst(results, bar, network, way) for way in ways]
+        worst = [
+            _worst(results, bar, network, way, apart) for apart in (False, True) for way in ways
+        ]
         if worst[0]:
             aim = f"{network}, {bar.precision}: {bar.least:.2f} ×"
             yield f"| {labels[bar.contender]} | {aim} | {' | '.join(worst)} |"
 
 
-def _worst(results: Mapping[str, Any], bar: Bar, network: str, way: str) -> str:
+def _worst(results: Mapping[str, Any], bar: Bar, network: str, way: str, apart: bool) -> str:
     entry = next(entry for entry in CONTENDERS if entry.key == bar.contender)
     ratios = [
-        (ratio_of(found, bar.contender, way)[0], name)
+        (ratio_of(_rounds_of(found, apart=apart), bar.contender, way)[0], name)
         for name, found in results["works"].items()
         if found["rounds"]
         and way in entry.against
         and bar.contender not in found["absent"]
         and name.partition("-")[0] == network
     ]
+    ratios = [(ratio, name) for ratio, name in ratios if not math.isnan(ratio)]
     if not ratios:
         return ""
     ratio, name = min(ratios)
