@@ -3,6 +3,8 @@
 A virtual machine's cores may be placed on two chiplets, and placed anew at any time. What one core
 wrote then comes to the other through memory's fabric instead of a cache, and steps whose threads
 hand each other much are slower by up to a half, in every loop alike.
+
+    python benchmarks/cores.py
 """
 
 from __future__ import annotations
@@ -53,3 +55,8 @@ def _seconds_to_copy(source: np.ndarray, target: np.ndarray) -> float:
     started = time.perf_counter()
     np.copyto(target, source)
     return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    ratio = handover_ratio()
+    print(f"{ratio:.2f}: the cores share {'no' if ratio >= APART else 'a'} cache")

@@ -99,6 +99,9 @@ def test_where_cores_never_share_a_cache_all_pairs_count():
     assert "cores shared a cache in 0 of 1 pairs" in text
     assert "| 3.00 (3.00 to 3.00) |" in text
     assert "fp32: 1.80 × | 3.00 (mlp 64) |  | 3.00 (mlp 64) |" in text
+    pair["torchgan"] = [1.796, 1.0]
+    text = render({"machine": machine, "works": {"mlp-64": found}})
+    assert "fp32: 1.80 × | 1.796 (mlp 64, missed) |" in text
 
 
 def test_blocks_while_cores_share_no_cache_are_made_once_more(monkeypatch):

@@ -76,9 +76,10 @@ def _pair(
     handovers = [handover_ratio()]
     for entry in pair:
         block = present[entry.key].ask("play", steps=steps[entry.key])
-        blocks[entry.key] = [block["wall_s"] / block["steps"], block["cpu_s"] / block["steps"]]
+        a_step = [block["wall_s"] / block["steps"], block["cpu_s"] / block["steps"]]
+        blocks[entry.key] = [round(seconds, 7) for seconds in a_step]
         handovers.append(handover_ratio())
-    return {**blocks, "handover": max(handovers)}
+    return {**blocks, "handover": round(max(handovers), 2)}
 
 
 def _steps_of(process: Process, block_s: float) -> int:

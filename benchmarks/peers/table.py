@@ -136,5 +136,6 @@ def _worst(results: Mapping[str, Any], bar: Bar, network: str, way: str, apart: 
     if not ratios:
         return ""
     ratio, name = min(ratios)
-    met = "" if ratio >= bar.least else ", missed"
-    return f"{ratio:.2f} ({name.replace('-', ' ')}{met})"
+    missed = ratio < bar.least
+    digits = 3 if missed and round(ratio, 2) >= bar.least else 2
+    return f"{ratio:.{digits}f} ({name.replace('-', ' ')}{', missed' if missed else ''})"
