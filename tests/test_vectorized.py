@@ -261,6 +261,17 @@ def test_layers_that_write_in_place_do_not_copy_when_stacked(make):
         assert all(getattr(layer, "inplace", True) for layer in network.modules())
 
 
+def test_layers_that_share_a_weight_share_it_when_stacked():
+    networks = []
+    for _ in SEEDS:
+        network = torch.nn.Sequential(*(torch.nn.Linear(4, 4) for _ in range(2)))
+        network[1].weight = network[0].weight
+        networks.append(network)
+    x = torch.randn(len(SEEDS), 7, 4)
+    for one, row, network in zip(x, Stacked(networks, "tied")(x), networks, strict=True):
+        torch.testing.assert_close(row, network(one))
+
+
 def test_batches_are_scored_without_copies_of_them(registry, monkeypatch):
     """What a loss scores as it was given out is rows of one tensor already."""
     some = plans(registry)
