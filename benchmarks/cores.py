@@ -19,8 +19,8 @@ import numpy as np
 __all__ = ["APART", "handover_ratio"]
 
 APART = 2.0
-"""From this ratio on cores share no cache. Where it was tried, it is 1.0 to 1.6 with a cache in
-common and 2.6 to 4.5 without."""
+"""From this ratio on cores share no cache. Where it was tried, it is 1.6 at most with a cache
+in common, and mostly 2.9 to 4.5 without."""
 
 _BYTES = 1 << 18
 _REPEATS = 15
