@@ -62,10 +62,10 @@ class Player:
         self.moves += 1
         for parameter in self.parameters:
             gradient = parameter.grad
-            if gradient is None or gradient.is_sparse:
-                continue
-            if gradient.stride() != parameter.stride():  # seldom: setting .grad takes time
-                parameter.grad = _laid_out_as(parameter, gradient)
+            if gradient is not None:
+                laid_out = _laid_out_as(parameter, gradient)
+                if laid_out is not gradient:  # seldom: setting .grad takes time
+                    parameter.grad = laid_out
         if self.scaler:
             self.scaler.step(self.optimizer)
             self.scaler.update()
@@ -144,6 +144,8 @@ class Player:
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])
         for parameter, kept in self.optimizer.state.items():
+            if not isinstance(parameter, Tensor) or not isinstance(kept, dict):
+                continue  # what an optimizer keeps for all parameters, under a name
             for name, value in kept.items():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     kept[name] = _laid_out_as(parameter, value)
@@ -153,7 +155,7 @@ class Player:
 
 def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
     """A value with its numbers in memory in the order of the parameter's: torch's fused optimizers
-    on a CPU pair the two by their places there, whatever their indices."""
-    if value.stride() == parameter.stride():
+    on a CPU pair the two by their places there, whatever their indices. Sparse values stay."""
+    if value.layout is not torch.strided or value.stride() == parameter.stride():
         return value
     return torch.empty_like(parameter, dtype=value.dtype).copy_(value)

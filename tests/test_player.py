@@ -90,3 +90,46 @@ def test_what_an_optimizer_kept_is_laid_out_as_the_parameter_that_it_is_loaded_f
             player.update()
         moved.append(player.position())
     torch.testing.assert_close(*moved)  # the kernel rounds the last few numbers in its own way
+
+
+class CountsForAll(torch.optim.SGD):
+    """SGD that keeps things for all parameters under names in its state, as some optimizers do."""
+
+    def __init__(self, params) -> None:
+        super().__init__(params, lr=0.1, momentum=0.9)
+        self.state["updates"] = torch.zeros((), dtype=torch.long)
+        self.state["total"] = 0
+        self.state["means"] = {"gradient": torch.zeros(3, 4)}
+
+    def step(self, closure=None):
+        super().step(closure)
+        self.state["updates"] += 1
+        self.state["total"] += 1
+        self.state["means"]["gradient"] += 1
+
+
+def test_what_an_optimizer_keeps_for_all_parameters_is_loaded_too():
+    def player() -> Player:
+        torch.manual_seed(0)
+        module = nn.Linear(4, 3)
+        return Player(module, CountsForAll(module.parameters()))
+
+    trained, resumed = player(), player()
+    trained.backward(trained.module(torch.ones(2, 4)).sum())
+    trained.update()
+    resumed.load_state(copy.deepcopy(trained.state()))
+    torch.testing.assert_close(resumed.state(), trained.state(), rtol=0, atol=0)
+
+
+def test_a_sparse_gradient_reaches_the_optimizer_as_it_is():
+    seen = []
+
+    class Looks(torch.optim.SGD):
+        def step(self, closure=None):
+            seen.append(self.param_groups[0]["params"][0].grad)
+
+    module = nn.Linear(4, 3, bias=False)
+    player = Player(module, Looks(module.parameters(), lr=0.1))
+    module.weight.grad = gradient = torch.eye(3, 4).to_sparse()
+    player.update()
+    assert seen[0] is gradient
