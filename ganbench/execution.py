@@ -124,7 +124,7 @@ class Run:
             components={
                 key: [part.identity() for part in parts] for key, parts in self.plan.parts().items()
             },
-            environment=self._environment() | ways_of(game, self.why_no_graph),
+            environment=self._environment() | ways_of(spec, game, self.why_no_graph),
             started_at=started_at.isoformat(timespec="seconds"),
             elapsed_s=round(elapsed_s(), 3),
         )

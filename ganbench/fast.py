@@ -40,6 +40,11 @@ def fast_path(
             f"cuda_graph is on, which needs a CUDA device, but device is '{device}': "
             "drop --cuda-graph, or use --device cuda where there is one"
         )
+    if spec.tape == "on" and device.type != "cpu":
+        raise UsageError(
+            f"tape is on, which is for steps on a CPU, but device is '{device}': drop --tape"
+            + (", or use --cuda-graph" if device.type == "cuda" else "")
+        )
     if spec.channels_last and len(shape) != 3:
         raise IncompatibleParts(
             f"channels_last lays out images, but data '{spec.data}' has examples of shape "
@@ -85,10 +90,15 @@ def check_took_effect(spec: RunSpec, used: Iterable[str]) -> None:
         )
 
 
-def ways_of(game: Game, why_no_graph: str | None) -> dict[str, str]:
+def ways_of(spec: RunSpec, game: Game, why_no_graph: str | None) -> dict[str, str]:
     """Which way steps were made, of those that have the same bits."""
-    graph = "on" if why_no_graph is None else f"off: {why_no_graph}"
-    return {"feed": game.feed.kind, "cuda_graph": graph}
+    found = "on" if why_no_graph is None else f"off: {why_no_graph}"
+    off = "off: switched off"
+    if game.device.type == "cpu":
+        graph = off if spec.cuda_graph == "off" else "off: needs a CUDA device"
+        return {"feed": game.feed.kind, "cuda_graph": graph, "tape": found}
+    tape = off if spec.tape == "off" else "off: is for steps on a CPU"
+    return {"feed": game.feed.kind, "cuda_graph": found, "tape": tape}
 
 
 def rehearse_compiled(spec: RunSpec, game: Game, rule: Rule) -> None:

@@ -27,7 +27,7 @@ GIVEN_BY_HARNESS = {"generator": 2, "discriminator": 1, "optimizer": 1, "schedul
 # What changes no result: where things are read and written, where data lie, how steps are launched,
 # and how often state is saved.
 _WHERE_AND_WHEN = {"data_root", "extractor_weights", "checkpoint_every", "device"}
-_NOT_HASHED = _WHERE_AND_WHEN | {"feed", "cuda_graph"}
+_NOT_HASHED = _WHERE_AND_WHEN | {"feed", "cuda_graph", "tape"}
 
 
 @dataclass(frozen=True)

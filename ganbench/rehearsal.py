@@ -28,7 +28,7 @@ _SAMPLES = 16
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What a rehearsal found: the operations of a step, and why steps can't be CUDA graphs."""
+    """What a rehearsal found: the operations of a step, and why steps can't be recorded."""
 
     gflops_per_step: float
     why_no_graph: str | None

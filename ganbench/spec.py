@@ -102,6 +102,9 @@ class RunSpec(BaseModel):
     cuda_graph: Literal["auto", "on", "off"] = Field(
         "auto", description="whole steps as CUDA graphs; auto: where that moves no bit"
     )
+    tape: Literal["auto", "on", "off"] = Field(
+        "auto", description="on a CPU: steps from a tape; auto: where that helps and moves no bit"
+    )
     vectorize: bool = Field(
         False, description="train several seeds at once, in one process, on stacked networks"
     )

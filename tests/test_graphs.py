@@ -1,6 +1,7 @@
 """Steps that are recorded and launched as a whole: the bits of plain ones, or a reason why not.
 
-On a CPU a tape records them, which has a CUDA graph's rules; with a GPU, torch.cuda.CUDAGraph does.
+On a CPU something with a CUDA graph's rules records them; with a GPU, torch.cuda.CUDAGraph does.
+Tapes, which play on a CPU, are in test_tape.py.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 import torch
-from tape import TapeRecorder
+from stand_in import GraphStandIn
 
 import ganbench
 from ganbench.checkpoint import load_checkpoint, save_checkpoint, weights_sha256
@@ -100,13 +101,13 @@ def game_of(registry, settings, device="cpu"):
 def test_recorded_steps_have_the_bits_of_plain_ones(registry, settings):
     with game_of(registry, settings) as (spec, game, rule):
         assert obstacle(spec, game, rule) is None
-        assert difference(spec, game, rule, TapeRecorder()) is None
+        assert difference(spec, game, rule, GraphStandIn()) is None
 
 
 @pytest.mark.parametrize(("settings", "reason"), PLAIN, ids=str)
 def test_what_can_t_be_one_graph_has_a_reason(registry, settings, reason):
     with game_of(registry, settings) as (spec, game, rule):
-        found = obstacle(spec, game, rule) or difference(spec, game, rule, TapeRecorder())
+        found = obstacle(spec, game, rule) or difference(spec, game, rule, GraphStandIn())
         assert reason in (found or "nothing")
 
 
@@ -128,17 +129,17 @@ def trained(registry, settings, recorder=None, state=None, steps=12):
 @pytest.mark.parametrize("change", [{}, {"n_dis": 2}, {"rule": "extragradient-past"}], ids=str)
 def test_a_training_has_its_history_and_weights_and_stops_and_goes_on(registry, change, tmp_path):
     plain = trained(registry, change)
-    recorded = trained(registry, change, TapeRecorder())
-    half = trained(registry, change, TapeRecorder(), steps=7)
+    recorded = trained(registry, change, GraphStandIn())
+    half = trained(registry, change, GraphStandIn(), steps=7)
     save_checkpoint(tmp_path, 7, half.state())
-    resumed = trained(registry, change, TapeRecorder(), load_checkpoint(tmp_path))
+    resumed = trained(registry, change, GraphStandIn(), load_checkpoint(tmp_path))
     for one in (recorded, resumed):
         assert one.history.rows[-5:] == plain.history.rows[-5:]
         assert weights_sha256(one.game.networks) == weights_sha256(plain.game.networks)
         assert (one.game.step, one.game.nimg) == (plain.game.step, plain.game.nimg)
 
 
-class Rigged(TapeRecorder):
+class Rigged(GraphStandIn):
     """Plays a recording wrongly: its first operation is left out."""
 
     def record(self, step, generator):
@@ -171,7 +172,7 @@ def stuck(rule):
 
 def test_a_rule_whose_steps_are_not_alike_is_found_if_it_says_they_are(registry):
     with game_of(registry, {}) as (spec, game, rule):
-        assert "differ from plain ones" in difference(spec, game, stuck(rule), TapeRecorder())
+        assert "differ from plain ones" in difference(spec, game, stuck(rule), GraphStandIn())
 
 
 def waiting(rule):
@@ -186,8 +187,62 @@ def waiting(rule):
 
 def test_a_step_that_waits_for_the_device_is_found(registry):
     with game_of(registry, {}) as (spec, game, rule):
-        found = difference(spec, game, waiting(rule), TapeRecorder())
+        found = difference(spec, game, waiting(rule), GraphStandIn())
         assert found == "a step waits for the device (_local_scalar_dense waits for the device)"
+
+
+class Counts:
+    """A loss that counts its calls without saying so in its state, and changes in the end."""
+
+    def __init__(self, loss, keep):
+        self.loss, self.keep = loss, keep
+        self.calls = self.counter() if keep == "closure" else None
+        self.kept = {"calls": 0} if keep == "dict" else []
+
+    def counter(self):
+        calls = 0
+
+        def count():
+            nonlocal calls
+            calls += 1
+            return calls
+
+        return count
+
+    def d_loss(self, discriminator, x_real, x_fake):
+        if self.keep == "closure":
+            self.calls()
+        elif self.keep == "dict":
+            self.kept["calls"] += 1
+        else:
+            self.kept.append(1)
+        return self.loss.d_loss(discriminator, x_real, x_fake)
+
+    def __getattr__(self, name):
+        return getattr(self.loss, name)
+
+
+@pytest.mark.parametrize(
+    ("keep", "what"), [("closure", "calls"), ("dict", "kept.calls"), ("list", "kept.")]
+)
+def test_a_count_that_is_not_in_a_loss_s_state_is_found(registry, keep, what):
+    with game_of(registry, {}) as (spec, game, rule):
+        game.loss = game.objective.loss = Counts(game.loss, keep)
+        found = difference(spec, game, rule, GraphStandIn())
+        assert f"loss.{what}" in found
+
+
+@pytest.mark.parametrize("owner", ["optimizer", "module"])
+def test_a_count_of_an_optimizer_or_a_network_is_found(registry, owner, monkeypatch):
+    with game_of(registry, {}) as (spec, game, rule):
+        counting = getattr(game.discriminator, owner)
+        counting.calls = 0
+
+        def counted(game):
+            counting.calls += 1
+            return rule(game)
+
+        assert "calls is on the host and changes" in difference(spec, game, counted, GraphStandIn())
 
 
 def test_without_cuda_steps_are_plain_and_the_record_says_why(registry, tmp_path):
@@ -208,7 +263,7 @@ def test_the_way_of_launching_does_not_rename_a_run(registry):
 
 def test_groups_of_optimizers_are_as_they_were_after_recording(registry):
     with game_of(registry, {}) as (_, game, rule):
-        graphed = GraphedRule(rule, TapeRecorder())
+        graphed = GraphedRule(rule, GraphStandIn())
         for _ in range(WARMUP_STEPS + 1):
             game.play(graphed)
         groups = [group for one in game.players for group in one.optimizer.param_groups]

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from tape import NoWaiting, Waits
 from test_grid import AUTOENCODER, IMAGES_ONLY, NEEDS_A_GAME, REGISTRY
 
 from ganbench.game import build_game
+from ganbench.graphs.tape import NoWaiting, Waits
 from ganbench.plan import make_plan
 from ganbench.spec import RunSpec
 from ganbench.streams import isolated

@@ -68,6 +68,11 @@ _SETTINGS: dict[str, tuple[str, str, str]] = {
         MACHINE,
         "auto|on|off",
     ),
+    "tape": (
+        "Steps on a CPU from a tape, where they fit. Default: auto.",
+        MACHINE,
+        "auto|on|off",
+    ),
     "feed": (
         "Where data lie: on the device if they fit. Default: auto.",
         MACHINE,

@@ -1,17 +1,19 @@
-"""Which games are the same to the bit when their steps are CUDA graphs, found before a run."""
+"""Which games are the same to the bit when their steps are recorded and played as a whole, as CUDA
+graphs or from a tape, found before a run."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten_with_path
+from torch.nn.modules.conv import _ConvNd
 
 from ganbench.errors import IncompatibleParts
 from ganbench.game import Game
+from ganbench.graphs.host import changed, leaves, on_host
 from ganbench.graphs.rule import WARMUP_STEPS, GraphedRule, Recorder, standing_in
 from ganbench.protocols import Rule, Terms
 
@@ -20,16 +22,24 @@ if TYPE_CHECKING:
 
 __all__ = ["as_a_run_plays", "difference", "graphed", "obstacle", "why_not"]
 
-_COMPARED_STEPS = 2  # more than one: a batch that was not renewed would show
-# State that a graphed step moves as it should, though it is on the host.
-_MOVED = {"latents", "global_cpu", "global_cuda", "step", "nimg", "schedules"}
+# More than one that is launched: a batch that was not renewed would show. One may be the recorded.
+_COMPARED_STEPS = 3
+_WORTHWHILE_STEPS = 200  # from a tape; the trial before the run plays about 20
 
 
 def graphed(rule: Rule, device: torch.device) -> Rule:
-    """The rule with its steps as CUDA graphs."""
+    """The rule with its steps as CUDA graphs, or on a CPU from a tape."""
+    return GraphedRule(rule, _recorder(device))
+
+
+def _recorder(device: torch.device) -> Recorder:
+    if device.type == "cpu":
+        from ganbench.graphs.tape import TapeRecorder
+
+        return TapeRecorder()
     from ganbench.graphs.cuda import CudaRecorder
 
-    return GraphedRule(rule, CudaRecorder(device))
+    return CudaRecorder(device)
 
 
 def as_a_run_plays(spec: RunSpec, game: Game, rule: Rule) -> Rule:
@@ -38,25 +48,36 @@ def as_a_run_plays(spec: RunSpec, game: Game, rule: Rule) -> Rule:
 
 
 def why_not(spec: RunSpec, game: Game, rule: Rule) -> str | None:
-    """Why steps of this game are not CUDA graphs; None if they are to be. Plays some steps.
+    """Why steps of this game are neither CUDA graphs nor, on a CPU, from a tape; None if they are
+    to be. Plays some steps.
 
-    Raises `IncompatibleParts` where `cuda_graph` is on and that can't be.
+    Raises `IncompatibleParts` where `cuda_graph` or `tape` is on and that can't be.
     """
-    if spec.cuda_graph == "off":
+    on_cpu = game.device.type == "cpu"
+    asked = spec.tape if on_cpu else spec.cuda_graph
+    if asked == "off":
         return "switched off"
-    if game.device.type != "cuda":
+    if not on_cpu and game.device.type != "cuda":
         return "needs a CUDA device"
-    reason = obstacle(spec, game, rule)
-    if reason is None:
-        from ganbench.graphs.cuda import CudaRecorder
-
-        reason = difference(spec, game, rule, CudaRecorder(game.device))
-    if reason is not None and spec.cuda_graph == "on":
-        raise IncompatibleParts(
-            f"cuda_graph is on, but a step can't be one CUDA graph: {reason}. Drop --cuda-graph, "
-            "or take other parts"
-        )
+    reason = obstacle(spec, game, rule) or (_without_gain(spec, game) if on_cpu else None)
+    reason = reason or difference(spec, game, rule, _recorder(game.device))
+    if reason is not None and asked == "on":
+        way = "tape is on, but a step can't be played from a tape"
+        way = way if on_cpu else "cuda_graph is on, but a step can't be one CUDA graph"
+        flag = "--tape" if on_cpu else "--cuda-graph"
+        raise IncompatibleParts(f"{way}: {reason}. Drop {flag}, or take other parts")
     return reason
+
+
+def _without_gain(spec: RunSpec, game: Game) -> str | None:
+    """A reason against a tape that is none against a CUDA graph, or None."""
+    if spec.tape == "auto" and spec.steps < _WORTHWHILE_STEPS:
+        return f"fewer than {_WORTHWHILE_STEPS} steps do not save what recording them takes"
+    if spec.compile:
+        return "compile is on, and a tape can't see compiled operations"
+    if any(isinstance(one, _ConvNd) for net in game.networks.values() for one in net.modules()):
+        return "convolutions take so long that a tape would save nothing"
+    return None
 
 
 def obstacle(spec: RunSpec, game: Game, rule: Rule) -> str | None:
@@ -82,15 +103,16 @@ def difference(spec: RunSpec, game: Game, rule: Rule, recorder: Recorder) -> str
     does: then all state and all terms are equal, bit for bit."""
     for _ in range(WARMUP_STEPS):
         game.play(rule)
-    before, start = _on_host(game), game.nimg
+    before, start = on_host(game), game.nimg
     game.play(rule)
     batches = (game.nimg - start) // game.feed.batch_size
-    if (changed := _changed(before, _on_host(game))) is not None:
-        return changed
+    if (moved := changed(before, on_host(game))) is not None:
+        return moved
     try:
         with standing_in(game, batches), recorder.no_waiting():
             rule(game)
             game.objective.forget()
+            game.step += 1
     except RuntimeError as error:
         return f"a step waits for the device ({_first_line(error)})"
     saved = copy.deepcopy(game.state())
@@ -101,54 +123,24 @@ def difference(spec: RunSpec, game: Game, rule: Rule, recorder: Recorder) -> str
     except RuntimeError as error:
         return f"a step can't be recorded ({_first_line(error)})"
     for key, value in expected.items():
-        if not _same(value, found.get(key)):
-            return f"steps of the graph differ from plain ones in {key}"
+        if value != found.get(key):
+            return f"recorded steps differ from plain ones in {key}"
     return None
 
 
 def _played(game: Game, rule: Rule) -> dict[str, Any]:
-    """All state and the last terms after some steps, copied."""
+    """All state and the last terms after some steps, tensors by their hashes."""
     terms: Terms = {}
     for _ in range(WARMUP_STEPS + _COMPARED_STEPS):
         terms = game.play(rule)
-    leaves = {**_leaves({"terms": dict(terms)}), **_leaves(game.state())}
-    return {key: x.clone() if isinstance(x, Tensor) else x for key, x in leaves.items()}
+    found = {**leaves({"terms": dict(terms)}), **leaves(game.state())}
+    return {key: _hash(x) if isinstance(x, Tensor) else x for key, x in found.items()}
 
 
-def _on_host(game: Game) -> dict[str, Any]:
-    """The state that is not on the device, but for the counts that a graphed step moves itself."""
-    state = {key: part for key, part in game.state().items() if key not in _MOVED}
-    return {
-        key: leaf.tolist() if isinstance(leaf, Tensor) else leaf
-        for key, leaf in _leaves(state).items()
-        if not isinstance(leaf, Tensor) or leaf.device.type != game.device.type
-    }
-
-
-def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
-    for key in sorted({*before, *after}):
-        if key not in before or key not in after:
-            return f"{key} is there in some steps only"
-        if before[key] != after[key]:
-            return f"{key} is on the host and changes from step to step"
-    return None
-
-
-def _leaves(tree: Any) -> dict[str, Any]:
-    """By path: generator/module/0.weight."""
-    return {"/".join(map(_key, path)): leaf for path, leaf in tree_flatten_with_path(tree)[0]}
-
-
-def _key(entry: Any) -> str:
-    return str(getattr(entry, "key", getattr(entry, "idx", entry)))
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Equal bits, where NaN equals NaN."""
-    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
-        return bool(one == other)
-    alike = one.shape == other.shape and one.dtype == other.dtype
-    return alike and torch.equal(one.nan_to_num(0.5), other.nan_to_num(0.5))
+def _hash(tensor: Tensor) -> tuple[Any, ...]:
+    """Of type, shape and bits, where NaN equals NaN."""
+    numbers = tensor.detach().nan_to_num(0.5).cpu().contiguous().view(-1).view(torch.uint8)
+    return tensor.dtype, tensor.shape, hashlib.sha256(numbers.numpy().data).hexdigest()
 
 
 def _first_line(error: Exception) -> str:

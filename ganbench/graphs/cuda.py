@@ -22,6 +22,8 @@ class CudaRecorder:
     stand, and moves them on.
     """
 
+    plays_while_recording = False
+
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._stream = torch.cuda.Stream(device)

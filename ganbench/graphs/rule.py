@@ -32,6 +32,9 @@ class Recording:
 
 
 class Recorder(Protocol):
+    plays_while_recording: bool
+    """Whether a step that is recorded is played, too, as on a CPU; a GPU only takes it down."""
+
     def aside(self) -> AbstractContextManager[None]:
         """Where steps are played before one is recorded."""
 
@@ -100,6 +103,8 @@ class GraphedRule:
             return self._recorded.play(game)
         if self._played == WARMUP_STEPS:
             self._recorded = self._record(game)
+            if self._recorder.plays_while_recording:
+                return self._recorded.played(game)
             return self._recorded.play(game)
         start = game.nimg
         with self._recorder.aside():
@@ -139,6 +144,10 @@ class _Recorded:
         for distance, place in self.batches:
             place.copy_(game.feed.examples(game.feed.indices(game.nimg + distance)))
         self.recording.play()
+        return self.played(game)
+
+    def played(self, game: Game) -> Terms:
+        """The terms of the step that was just played."""
         game.nimg += self.shown
         return dict(zip(self.names, self.recording.result.clone().unbind(), strict=True))
 

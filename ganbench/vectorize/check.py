@@ -34,6 +34,7 @@ def refuse_settings(plan: Plan) -> None:
         "checkpoint_every": (spec.checkpoint_every > 0, "it keeps no checkpoints"),
         "feed=prefetch": (spec.feed == "prefetch", "all seeds pick from data on the device"),
         "cuda_graph=on": (spec.cuda_graph == "on", "each seed's loss takes turns with the others'"),
+        "tape=on": (spec.tape == "on", "each seed's loss takes turns with the others'"),
         "ranks": (spec.ranks not in (None, 1), "it is one process"),
     }
     ways = "it has ways of its own to make a step"

@@ -1,5 +1,6 @@
-"""A recorder of steps for the CPU, which does what a CUDA graph does: operations are run again on
-the memory that they had, with the numbers that Python gave them when they were recorded."""
+"""A recorder of steps that stands in for a CUDA graph on a CPU, with a graph's rules: nothing is
+done while it records, and operations are run again on the memory that they had, with the numbers
+that Python gave them."""
 
 from __future__ import annotations
 
@@ -7,48 +8,22 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from ganbench.graphs.rule import Recording
-
-# What makes the host wait for the device, or has a shape that the host must wait for.
-WAITING = {"_local_scalar_dense", "item", "is_nonzero", "equal", "nonzero", "masked_select"}
-WAITING |= {"unique_consecutive", "_unique2", "_unique", "bincount"}
+from ganbench.graphs.tape import NoWaiting
 
 
-class Waits(RuntimeError):
-    """An operation for which a GPU's host would wait."""
-
-
-class NoWaiting(TorchDispatchMode):
-    """Refuses what waits for the device, but on `free`: what is on the CPU beside a GPU too."""
-
-    def __init__(self, free=()):
-        super().__init__()
-        self._free = {tensor.data_ptr() for tensor in free}
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func.overloadpacket.__name__
-        if name in WAITING and args[0].data_ptr() not in self._free:
-            raise Waits(f"{name} waits for the device")
-        if name == "index" and any(i is not None and i.dtype == torch.bool for i in args[1]):
-            raise Waits("indexing by a mask waits for the device")
-        return func(*args, **(kwargs or {}))
-
-
-class Tape(TorchDispatchMode):
+class Tape(NoWaiting):
     def __init__(self):
         super().__init__()
         self._calls = []
         self._overwritten = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if func.overloadpacket.__name__ in WAITING:
-            raise RuntimeError("operation not permitted when stream is capturing")
         kwargs = kwargs or {}
         self._overwritten += [(x, x.detach().clone()) for x in _written(func, args, kwargs)]
-        out = func(*args, **kwargs)
+        out = super().__torch_dispatch__(func, types, args, kwargs)
         self._calls.append((func, args, kwargs, out))
         return out
 
@@ -81,7 +56,9 @@ def _share_memory(one, other):
     return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
 
 
-class TapeRecorder:
+class GraphStandIn:
+    plays_while_recording = False
+
     def aside(self):
         return nullcontext()
 
