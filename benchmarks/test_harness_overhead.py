@@ -26,6 +26,8 @@ from plain_loop import PlainLoop
 
 from ganbench.devices import set_up
 from ganbench.game import build_game
+from ganbench.graphs.check import as_a_run_plays
+from ganbench.graphs.rule import WARMUP_STEPS
 from ganbench.plan import make_plan
 from ganbench.registry import default_registry
 from ganbench.spec import RunSpec
@@ -67,13 +69,14 @@ def ratios_here(network: str, batch_size: int, precision: str, order: int) -> li
 
         def make_harness():
             game = build_game(plan, data, CPU)
-            training = Training(game, plan.rule.create(), steps=10**9, warmup_steps=0)
+            rule = as_a_run_plays(spec, game, plan.rule.create())
+            training = Training(game, rule, steps=10**9, warmup_steps=0)
             return training._play_chunk  # what a run repeats, its clock and history included
 
         makers = {"plain": make_plain, "harness": make_harness, "second plain": make_plain}
         plays = {name: makers[name]() for name in ORDERS[order]}
         for play in plays.values():
-            play(2)
+            play(WARMUP_STEPS + 2)
         per_step, _ = seconds(plays["plain"], 2)
         steps = max(2, round(BLOCK_S / (per_step / 2)))
         spent: dict[str, list[tuple[float, float]]] = {name: [] for name in plays}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-STEPS = 30
+STEPS = 200  # from where on steps are played from a tape, where that helps
 PLAIN = """
 import sys, torch
 sys.path.insert(0, {folder!r})

@@ -18,6 +18,8 @@ from ganbench.compiling import compile_step
 from ganbench.devices import matmul_gflops_per_s, set_up
 from ganbench.flops import flop_counter
 from ganbench.game import build_game
+from ganbench.graphs.check import as_a_run_plays
+from ganbench.graphs.rule import WARMUP_STEPS
 from ganbench.plan import make_plan
 from ganbench.registry import default_registry
 from ganbench.spec import RunSpec
@@ -47,7 +49,8 @@ def play(benchmark, **settings) -> None:
         with flop_counter() as counter:
             game.play(rule)
         compile_step(game, on=plan.spec.compile)
-        for _ in range(3):
+        rule = as_a_run_plays(plan.spec, game, rule)
+        for _ in range(WARMUP_STEPS + 2):
             game.play(rule)
         spent = []
 

@@ -9,6 +9,7 @@ from work import Block, Work
 
 from ganbench.devices import set_up
 from ganbench.game import build_game
+from ganbench.graphs.check import as_a_run_plays
 from ganbench.plan import make_plan
 from ganbench.registry import default_registry
 from ganbench.spec import RunSpec
@@ -43,7 +44,8 @@ class Harness:
         set_up(device, spec.threads, precision)
         self.game = build_game(plan, plan.data.create(None), device)
         self.g, self.d = self.game.generator.module, self.game.discriminator.module
-        self.training = Training(self.game, plan.rule.create(), steps=10**9, warmup_steps=0)
+        rule = as_a_run_plays(spec, self.game, plan.rule.create())
+        self.training = Training(self.game, rule, steps=10**9, warmup_steps=0)
 
     def play(self, steps: int) -> Block:
         self.training.steps = self.game.step + steps
