@@ -1,11 +1,10 @@
-"""What do S seeds at once cost beside one? Steps of the vectorised game against one plain run's.
+"""What do S seeds at once cost beside one? Steps of S seeds at once against those of one run.
 
 Blocks of steps alternate (ABAB…), so that a machine that slows down slows both; the figure is the
-median over pairs of blocks of vectorised over plain CPU time, wall time beside it, and so beside
-the same steps from a tape, as a run plays them by default. Budget: at most S for `mlp` at batch
-128. A plain step's threads hand each other more than those of S seeds at once, so that pairs during
-which the cores shared no cache have a figure of their own. Peak memory is that of the process while
-each trains.
+median over pairs of blocks of vectorised over plain CPU time, wall time beside it. Both are played
+from a tape where a run plays them so. Budget: at most S for `mlp` at batch 128. A plain step's
+threads hand each other more than those of S seeds at once, so that pairs during which the cores
+shared no cache have a figure of their own. Peak memory is that of the process while each trains.
 
     make bench
 """
@@ -64,42 +63,37 @@ def test_vectorized(benchmark, settings, steps, seeds):
         for seed in range(seeds)
     ]
     data = plans[0].data.create(None)
-    rule = plans[0].rule.create()
     devices.set_up(CPU, None, "fp32")  # as a run does
     with isolated():
-        plain, taped = (build_game(plans[0], data, CPU) for _ in "ab")
-        from_a_tape = as_a_run_plays(plans[0].spec, taped, plans[0].rule.create())
+        plain = build_game(plans[0], data, CPU)
         many = build_vector_game(plans, data, CPU)
+        rule_of_one, rule_of_many = (
+            as_a_run_plays(plans[0].spec, game, plans[0].rule.create()) for game in (plain, many)
+        )
 
         def play_plain() -> None:
             for _ in range(steps):
-                plain.play(rule)
-
-        def play_taped() -> None:
-            for _ in range(steps):
-                taped.play(from_a_tape)
+                plain.play(rule_of_one)
 
         def play_many() -> None:
             for _ in range(steps):
-                many.play(rule)
+                many.play(rule_of_many)
 
         for _ in range(WARMUP_STEPS + 1):
-            taped.play(from_a_tape)
+            plain.play(rule_of_one)
+            many.play(rule_of_many)
         memory = peak_mb(play_plain), peak_mb(play_many)
         pairs, handovers = [], [handover_ratio()]
         for _ in range(PAIRS):
-            turns = play_plain, play_many, play_taped, play_many
-            pairs.append([seconds(play) for play in turns])
+            pairs.append([seconds(play_plain), seconds(play_many)])
             handovers.append(handover_ratio())
         benchmark.pedantic(play_many, rounds=3)
         many.lockstep.close()
-    plain_s, many_s, taped_s, again_s = np.moveaxis(np.array(pairs), 1, 0)
-    ratios, of_taped = many_s / plain_s, again_s / taped_s
+    ratios = np.array(pairs)[:, 1] / np.array(pairs)[:, 0]
     apart = np.maximum(handovers[:-1], handovers[1:]) >= APART
     for name, chosen in [
         ("cpu_time_of_plain_runs", ratios[~apart]),
         ("the_same_with_no_cache_shared", ratios[apart]),
-        ("cpu_time_of_runs_from_a_tape", of_taped[~apart]),
     ]:
         if not len(chosen):
             continue

@@ -15,6 +15,7 @@ from torch import nn
 
 from ganbench import devices
 from ganbench.execution import WARMUP_STEPS, Run
+from ganbench.graphs.check import graphed
 from ganbench.interrupts import stop_requests
 from ganbench.kept import data_of, extractor_of
 from ganbench.plan import Plan
@@ -22,7 +23,7 @@ from ganbench.protocols import Data, Snapshot, Tracker
 from ganbench.record import RunRecord, Status, Throughput
 from ganbench.streams import isolated
 from ganbench.training import Training
-from ganbench.vectorize.check import refuse_settings, verify
+from ganbench.vectorize.check import refuse_settings, verify, why_no_tape
 from ganbench.vectorize.game import VectorGame, build_vector_game
 from ganbench.vectorize.stacked import Stacked
 from ganbench.vectorize.training import VectorTraining
@@ -41,6 +42,7 @@ class _Trained:
     gflops_per_step: float
     peak_memory_bytes: int
     elapsed_s: float
+    why_no_graph: str | None
 
 
 @dataclass
@@ -52,6 +54,7 @@ class _SeedRun(Run):
 
     def _begin(self, data: Data, extractor: nn.Module | None) -> tuple[float, Training, float]:
         every = self.trained.training
+        self.why_no_graph = self.trained.why_no_graph
         warmup_steps = every.clock.warmup_steps
         rule = self.plan.rule.create()
         training = self._training(self._build(data), rule, every.steps, warmup_steps)
@@ -91,9 +94,12 @@ def train_many(plans: Sequence[Plan], trackers: Sequence[Tracker]) -> list[Execu
         extractor = extractor_of(first, data, device)
         gflops_per_step = Run(first, Path(), Path(), device, ())._rehearse(data, extractor)
         verify(plans, data, device)
+        why_no_graph = why_no_tape(plans, data, device)
         game = build_vector_game(plans, data, device)
         warmup_steps = min(WARMUP_STEPS, spec.steps // 10)
-        training = VectorTraining(game, first.rule.create(), spec.steps, warmup_steps)
+        rule = first.rule.create()
+        rule = graphed(rule, device) if why_no_graph is None else rule
+        training = VectorTraining(game, rule, spec.steps, warmup_steps)
         label = f"{first.run_id} and {len(plans) - 1} more seeds" if plans[1:] else first.run_id
         for tracker in trackers:
             tracker.run_start(spec, label)
@@ -109,9 +115,8 @@ def train_many(plans: Sequence[Plan], trackers: Sequence[Tracker]) -> list[Execu
         if stop:
             raise KeyboardInterrupt
         elapsed_s = time.perf_counter() - started
-        trained = _Trained(
-            plans, training, gflops_per_step, devices.peak_memory_bytes(device), elapsed_s
-        )
+        peak_memory = devices.peak_memory_bytes(device)
+        trained = _Trained(plans, training, gflops_per_step, peak_memory, elapsed_s, why_no_graph)
     return [partial(_finish, trained, i, device) for i in range(len(plans))]
 
 

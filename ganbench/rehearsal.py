@@ -67,6 +67,8 @@ def rehearse(
         check_took_effect(plan.spec, game.objective.used)
         if plan.spec.compile:
             rehearse_compiled(plan.spec, game, rule)
-        found = Rehearsal(counter.get_total_flops() / 1e9, why_not(plan.spec, game, rule))
+        together = "steps are not its own" if plan.spec.vectorize else None
+        why_no_graph = together or why_not(plan.spec, game, rule)
+        found = Rehearsal(counter.get_total_flops() / 1e9, why_no_graph)
     _found[alike] = found, targets  # kept with it, so that no other target has their ids
     return found

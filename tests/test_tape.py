@@ -121,13 +121,6 @@ def test_on_needs_a_cpu(tmp_path, registry):
         fast_path(plan.spec, torch.nn.Identity(), (1, 28, 28), torch.device("meta"))
 
 
-def test_several_seeds_at_once_have_no_tape(tmp_path, registry):
-    from ganbench.vectorize.check import refuse_settings
-
-    with pytest.raises(UsageError, match="vectorize and tape=on do not go together"):
-        refuse_settings(make_plan(RunSpec(**ON, vectorize=True), registry))
-
-
 def test_the_way_of_playing_does_not_rename_a_run(registry):
     ids = {make_plan(RunSpec(tape=one), registry).run_id for one in ("auto", "on", "off")}
     assert len(ids) == 1

@@ -18,7 +18,7 @@ from ganbench.plan import make_plan
 from ganbench.spec import RunSpec
 from ganbench.store import run_vectorized
 from ganbench.streams import isolated
-from ganbench.vectorize.check import verify
+from ganbench.vectorize.check import verify, why_no_tape
 from ganbench.vectorize.game import build_vector_game
 from ganbench.vectorize.stacked import Stacked
 
@@ -214,6 +214,42 @@ def test_a_seed_that_diverges_does_not_take_the_others_with_it(registry, tmp_pat
     records = [one.record for one in run_vectorized(plans(registry), tmp_path)]
     assert [record.status for record in records] == ["completed", "diverged", "completed"]
     assert records[1].diverged_step == 4
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"loss": loss, **LOSSES[loss]} for loss in LOSSES if LOSSES[loss] is not AUTOENCODER),
+        *({"rule": rule} for rule in RULES if not rule.startswith("lookahead")),
+        *({"opt": opt} for opt in ("sgd:momentum=0.5", "omd", "adamw")),
+        {"precision": "bf16"},
+        {"micro_batch_size": 20},
+        {"ema_halflife_kimg": 0.1},
+    ],
+    ids=str,
+)
+def test_steps_from_a_tape_have_the_bits_of_plain_ones(registry, settings):
+    some = plans(registry, **settings, tape="on")
+    assert why_no_tape(some, some[0].data.create(None), CPU) is None
+
+
+def test_seeds_end_with_the_same_bits_either_way(registry, tmp_path):
+    """With a loss that draws from each seed's own random state."""
+    found = []
+    for way in ("on", "off"):
+        some = plans(registry, loss="wgan+wgan-gp", steps=9, tape=way)
+        records = [one.record for one in run_vectorized(some, tmp_path / way)]
+        found.append([record.weights_sha256 for record in records])
+        says = {record.environment["tape"] for record in records}
+        assert says == {"on" if way == "on" else "off: switched off"}
+    assert found[0] == found[1]
+
+
+def test_a_tape_for_several_seeds_is_refused_with_its_reason(registry, tmp_path):
+    some = plans(registry, loss="nonsat+r1:every=2", tape="on")
+    with pytest.raises(UsageError, match="played from a tape: loss/0/r1/updates is on the host"):
+        list(run_vectorized(some, tmp_path))
+    assert not list(tmp_path.rglob("record.json"))
 
 
 def test_seed_and_seeds_are_not_given_together(ganbench_cli, tmp_path):

@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 from torch.utils._pytree import tree_leaves, tree_map
 
 from ganbench.graphs.memory import Reused
 from ganbench.graphs.rule import Recording
 
-__all__ = ["NoWaiting", "TapeRecorder", "Waits"]
+__all__ = ["NoWaiting", "TapeRecorder", "Waits", "also_on_tape"]
 
 # What needs a number on the host, or has a shape that depends on numbers.
 _WAITING = {"_local_scalar_dense", "item", "is_nonzero", "equal", "nonzero", "masked_select"}
@@ -70,6 +70,15 @@ class TapeRecorder:
         return Recording(tape.wound(result), result)
 
 
+def also_on_tape(call: Callable[[], None]) -> None:
+    """Call it, and again each time that a tape which is being recorded is played: for what is not
+    an operation on tensors."""
+    call()
+    for mode in _get_current_dispatch_mode_stack():
+        if isinstance(mode, _Tape):
+            mode.note(call)
+
+
 class _Tape(NoWaiting):
     """Notes each operation with its results, which it keeps."""
 
@@ -84,6 +93,9 @@ class _Tape(NoWaiting):
         if func.namespace != "profiler":
             self._note(func, *tree_map(_shown, (args, kwargs, out)))
         return out
+
+    def note(self, call: Callable[[], None]) -> None:
+        self._calls.append((call, (), {}))
 
     def _note(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         if any(x.is_conj() or x.is_neg() for x in _tensors((args, kwargs, out))):

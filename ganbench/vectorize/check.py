@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ganbench.errors import IncompatibleParts, UsageError
 from ganbench.game import Game, build_game
+from ganbench.graphs.check import why_not
 from ganbench.plan import Plan
 from ganbench.player import Player
 from ganbench.protocols import Data
@@ -16,7 +17,7 @@ from ganbench.spec import FAST_PATH
 from ganbench.streams import isolated
 from ganbench.vectorize.game import build_vector_game
 
-__all__ = ["refuse_settings", "verify"]
+__all__ = ["refuse_settings", "verify", "why_no_tape"]
 
 # Of a norm. Gradients at the same point, and updates by the same gradients, differ by rounding. A
 # later gradient follows an update, in which adam makes a full step of a tiny gradient's rounding.
@@ -34,7 +35,6 @@ def refuse_settings(plan: Plan) -> None:
         "checkpoint_every": (spec.checkpoint_every > 0, "it keeps no checkpoints"),
         "feed=prefetch": (spec.feed == "prefetch", "all seeds pick from data on the device"),
         "cuda_graph=on": (spec.cuda_graph == "on", "each seed's loss takes turns with the others'"),
-        "tape=on": (spec.tape == "on", "each seed's loss takes turns with the others'"),
         "ranks": (spec.ranks not in (None, 1), "it is one process"),
     }
     ways = "it has ways of its own to make a step"
@@ -65,6 +65,21 @@ def verify(plans: Sequence[Plan], data: Data, device: torch.device) -> None:
         finally:
             for one in (many, stepped):
                 one.lockstep.close()
+
+
+def why_no_tape(plans: Sequence[Plan], data: Data, device: torch.device) -> str | None:
+    """Why steps of several seeds are not played from a tape; None if they are to be.
+
+    Raises `IncompatibleParts` where `tape` is on and that can't be.
+    """
+    if device.type != "cpu":
+        return "each seed's loss takes turns with the others'"
+    with isolated():
+        many = build_vector_game(plans, data, device)
+        try:
+            return why_not(plans[0].spec, many, plans[0].rule.create())
+        finally:
+            many.lockstep.close()
 
 
 def _verify_optimizers(plans: Sequence[Plan], many: Game, data: Data, device: torch.device) -> None:

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from ganbench.errors import IncompatibleParts
-from ganbench.feed import to_float
 from ganbench.game import Game, build_game
 from ganbench.plan import Plan
 from ganbench.player import Player
 from ganbench.protocols import Data, Scorer, Terms
 from ganbench.scorers import at_least_float32
 from ganbench.streams import isolated
-from ganbench.vectorize.lockstep import Lockstep, random_state
+from ganbench.vectorize.feed import SeedsFeed
+from ganbench.vectorize.lockstep import Lockstep, gradients, random_state
 from ganbench.vectorize.stacked import Stacked
 
 __all__ = ["VectorGame", "build_vector_game"]
@@ -68,9 +68,9 @@ class VectorGame(Game):
 
     def __init__(self, games: Sequence[Game], players: tuple[Player, Player], **settings: Any):
         losses = _Losses([game.loss for game in games])
-        super().__init__(*players, losses, games[0].feed, **settings)  # type: ignore[arg-type]
+        feed = SeedsFeed([game.feed for game in games])
+        super().__init__(*players, losses, feed, **settings)  # type: ignore[arg-type]
         self.losses = losses
-        self.feeds = [game.feed for game in games]
         self.seeds = len(games)
         self._streams = [game._latents for game in games]
         states = [game.memory.pop("_random_state") for game in games]
@@ -78,7 +78,7 @@ class VectorGame(Game):
         self._given_out: tuple[tuple[Sequence[Tensor], Tensor], ...] = ()
 
     def draw(self) -> Tensor:
-        indices = torch.stack([feed.indices(self.nimg) for feed in self.feeds])
+        indices = self.feed.indices(self.nimg)
         self.nimg += indices.shape[1]
         return indices
 
@@ -105,14 +105,22 @@ class VectorGame(Game):
     def joint_gradient(self, batch: Tensor) -> Terms:
         raise IncompatibleParts("rule 'joint' can't be vectorised: leave --vectorize out")
 
+    def state(self) -> dict[str, Any]:
+        streams = [stream.get_state() for stream in self._streams]
+        return {**super().state(), "streams": streams, "random": list(self.lockstep.states)}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        super().load_state(state)
+        self.lockstep.states = list(state["random"])
+        for stream, saved in zip(self._streams, state["streams"], strict=True):
+            stream.set_state(saved)
+
     def _many(self, batch: Tensor, add: Callable[[Tensor, Tensor, float], Terms]) -> Terms:
         """Accumulate over micro-batches, each weighted by its share of the batch."""
         totals: dict[str, Tensor] = {}
-        for piece in batch.split(self.feed.micro_batch_size, dim=1):
-            m = piece.shape[1]
+        for x_real in self.feed.micro_batches(batch):
+            m = x_real.shape[1]
             share = m / batch.shape[1]
-            flat = self.feed._x.index_select(0, piece.reshape(-1))
-            x_real = to_float(flat).unflatten(0, (self.seeds, m))
             z = torch.stack([self._latents_of(stream, m) for stream in self._streams])
             for name, term in add(x_real, z, share).items():
                 part = term.detach().float() * share
@@ -171,7 +179,7 @@ class VectorGame(Game):
             xs, with_grad = [x for x, _ in asked], asked[0][1]
             with torch.set_grad_enabled(with_grad), self.objective._autocast():
                 return list(self.discriminator.module(self._together(xs)).unbind(0))
-        return _gradients(asked)
+        return gradients(asked)
 
     def _together(self, xs: list[Tensor]) -> Tensor:
         """torch.stack, but without a copy of what are the seeds' batches as they were given out."""
@@ -179,30 +187,6 @@ class VectorGame(Game):
             if all(x is row for x, row in zip(xs, rows, strict=True)):
                 return whole
         return torch.stack(xs)
-
-
-def _gradients(asked: list[Any]) -> list[Any]:
-    """One backward pass for all seeds, none of which depends on another."""
-    (_, options), seeds = asked[0], len(asked)
-    outputs = [_listed(args[0]) for args, _ in asked]
-    inputs = [_listed(args[1]) for args, _ in asked]
-    incoming = [kwargs.get("grad_outputs") for _, kwargs in asked]
-    if incoming[0] is None:
-        weights = None
-    else:
-        weights = [one for each in incoming for one in _listed(each)]
-    options = {**options, "grad_outputs": weights}
-    found = torch.autograd.grad(
-        [one for each in outputs for one in each],
-        [one for each in inputs for one in each],
-        **options,
-    )
-    size = len(found) // seeds
-    return [tuple(found[i * size : (i + 1) * size]) for i in range(seeds)]
-
-
-def _listed(value: Any) -> list[Tensor]:
-    return [value] if isinstance(value, Tensor) else list(value)
 
 
 def build_vector_game(plans: Sequence[Plan], data: Data, device: torch.device) -> VectorGame:

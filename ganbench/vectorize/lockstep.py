@@ -9,16 +9,22 @@ keep state, and may look at its values.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import (
+    TorchDispatchMode,
+    _get_current_dispatch_mode_stack,
+)
 
 from ganbench.errors import IncompatibleParts
+from ganbench.graphs.tape import also_on_tape
 
-__all__ = ["Lockstep"]
+__all__ = ["Lockstep", "gradients", "random_state"]
 
 Job = Callable[[], Any]
 Serve = Callable[[str, list[Any]], list[Any]]
@@ -50,6 +56,7 @@ class _Seed:
         self._mine, self._others = threading.Semaphore(0), threading.Semaphore(0)
         self._given: Any = None
         self._said: tuple[str, Any] = ("", None)
+        self.modes: Sequence[TorchDispatchMode] = ()
         threading.Thread(target=self._live, daemon=True).start()
 
     def go(self, given: Any) -> tuple[str, Any]:
@@ -79,7 +86,7 @@ class _Seed:
             if job is None:
                 return
             try:
-                with _Gradients(self.ask):
+                with _all(self.modes), _Gradients(self.ask):
                     said = ("done", job())
             except BaseException as error:
                 said = ("failed", error)
@@ -101,6 +108,8 @@ class Lockstep:
         Raises `IncompatibleParts` if they do not ask for the same.
         """
         given: list[Any] = list(jobs)
+        for seed in self._seeds:  # what watches operations here shall see those of the threads
+            seed.modes = _get_current_dispatch_mode_stack()
         while True:
             said = [self._go(i, one) for i, one in enumerate(given)]
             whats = {what for what, _ in said}
@@ -132,15 +141,50 @@ class Lockstep:
             seed._mine.release()
 
     def _go(self, i: int, given: Any) -> tuple[str, Any]:
-        _set_random_state(self._device, self.states[i])
+        also_on_tape(lambda: _set_random_state(self._device, self.states[i]))
         said = self._seeds[i].go(given)
-        self.states[i] = random_state(self._device)
+        also_on_tape(lambda: self._keep_random_state(i))
         return said
+
+    def _keep_random_state(self, i: int) -> None:
+        self.states[i] = random_state(self._device)
 
     def _give_up(self, said: Sequence[tuple[str, Any]]) -> None:
         for seed, (what, _) in zip(self._seeds, said, strict=True):
             while what not in ("done", "failed"):
                 what, _ = seed.go(_Parted())
+
+
+def gradients(asked: list[Any]) -> list[Any]:
+    """What the seeds ask of `torch.autograd.grad`, of one backward pass: none needs another."""
+    (_, options), seeds = asked[0], len(asked)
+    outputs = [_listed(args[0]) for args, _ in asked]
+    inputs = [_listed(args[1]) for args, _ in asked]
+    incoming = [kwargs.get("grad_outputs") for _, kwargs in asked]
+    if incoming[0] is None:
+        weights = None
+    else:
+        weights = [one for each in incoming for one in _listed(each)]
+    options = {**options, "grad_outputs": weights}
+    found = torch.autograd.grad(
+        [one for each in outputs for one in each],
+        [one for each in inputs for one in each],
+        **options,
+    )
+    size = len(found) // seeds
+    return [tuple(found[i * size : (i + 1) * size]) for i in range(seeds)]
+
+
+def _listed(value: Any) -> list[Tensor]:
+    return [value] if isinstance(value, Tensor) else list(value)
+
+
+@contextmanager
+def _all(modes: Sequence[TorchDispatchMode]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for mode in modes:
+            stack.enter_context(mode)
+        yield
 
 
 def random_state(device: torch.device) -> Tensor:
