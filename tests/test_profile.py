@@ -153,6 +153,15 @@ def test_the_parts_of_a_profile_add_up_to_the_step(registry):
     assert made.hint is None
 
 
+def test_a_step_that_a_run_plays_as_a_whole_is_timed_so_too(registry):
+    found = {
+        way: profile(make_plan(RunSpec(**SMALL, tape=way), registry), registry, trials_s=0)
+        for way in ("auto", "off")
+    }
+    assert found["off"].whole_ms_per_step is None
+    assert 0 < found["auto"].whole_ms_per_step < 1000
+
+
 def test_a_hint_is_the_largest_gain_that_was_played():
     trials = [
         Trial({"threads": 1}, "--threads 1", 0.8, 0.7, 0.9, 7),

@@ -83,6 +83,9 @@ def _print(made: Profile) -> None:
         f"step        {made.unwatched_ms_per_step:.2f} ms "
         f"({made.images_per_s:,.0f} images/s; watched, as above: {made.ms_per_step:.2f} ms)"
     )
+    if made.whole_ms_per_step is not None:
+        way = "from a tape" if made.device == "cpu" else "as a CUDA graph"
+        print(f"in a run    {made.whole_ms_per_step:.2f} ms, {way}")
     print(
         f"arithmetic  {made.gflops_per_step:.2f} GFLOP a step: {made.fraction_of_peak:.0%} of the "
         f"{made.matmul_gflops_per_s:,.0f} GFLOP/s of a {spec['precision']} matrix product here"

@@ -21,6 +21,7 @@ from ganbench.plan import Plan
 from ganbench.profiling.ledger import Ledger
 from ganbench.profiling.seams import PARTS, watched
 from ganbench.profiling.trials import Trial, hint_of, run_trials
+from ganbench.profiling.whole import seconds_as_a_whole
 from ganbench.protocols import Rule
 from ganbench.registry import Registry
 from ganbench.streams import isolated
@@ -47,7 +48,8 @@ class Part:
 @dataclass(frozen=True)
 class Profile:
     """`ms_per_step` is the sum of the parts'; `unwatched_ms_per_step` that of steps between them
-    which nobody watched, and what a run does. `cores_busy` is CPU time over wall time."""
+    which nobody watched. Where a run plays steps as a whole, from a tape or as a CUDA graph,
+    `whole_ms_per_step` is what one takes. `cores_busy` is CPU time over wall time."""
 
     spec: dict[str, Any]
     device: str
@@ -55,6 +57,7 @@ class Profile:
     steps: int
     ms_per_step: float
     unwatched_ms_per_step: float
+    whole_ms_per_step: float | None
     images_per_s: float
     cores_busy: float
     device_busy: float | None
@@ -98,6 +101,7 @@ def profile(
         gflops = _watch_flops(game, rule, inside)
         device_busy = _trace(game, rule, device, trace, inside)
         memory = _memory(game, device)
+        whole_s = seconds_as_a_whole(plan, game, device, len(unwatched_s))
         peak = devices.matmul_gflops_per_s(device, plan.spec.precision, torch.get_num_threads())
         trials = run_trials(plan, registry, device, build, trials_s) if trials_s > 0 else []
         devices.set_up(device, plan.spec.threads, plan.spec.precision)
@@ -111,6 +115,7 @@ def profile(
         steps=steps,
         ms_per_step=1e3 * total_s / steps,
         unwatched_ms_per_step=1e3 * step_s,
+        whole_ms_per_step=None if whole_s is None else 1e3 * whole_s,
         images_per_s=game.nimg / game.step / step_s,
         cores_busy=cpu_s / sum(unwatched_s),
         device_busy=device_busy,
