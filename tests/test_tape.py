@@ -7,7 +7,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from test_graphs import GRAPHS, MLP, PLAIN, game_of, stuck, trained, waiting
-from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
 
 import ganbench
 from ganbench.checkpoint import load_checkpoint, save_checkpoint, weights_sha256
@@ -147,11 +146,6 @@ def batch_norm(x):
     return torch.stack([out.sum(), mean.sum(), variance.sum()])
 
 
-def dual(x):
-    with dual_level():
-        return unpack_dual(make_dual(x, torch.ones_like(x)).exp()).tangent.sum()
-
-
 @pytest.mark.parametrize(
     "step",
     [
@@ -165,7 +159,6 @@ def dual(x):
         lambda x: torch.where(x > 0, x, x.exp()).sort(0).values.sum(),
         lambda x: torch.linalg.svd(x, full_matrices=False).S.sum(),
         batch_norm,
-        dual,
     ],
 )
 def test_an_operation_is_played_on_what_lies_there_now(step):
