@@ -67,9 +67,7 @@ def test_vectorized(benchmark, settings, steps, seeds):
     with isolated():
         plain = build_game(plans[0], data, CPU)
         many = build_vector_game(plans, data, CPU)
-        rule_of_one, rule_of_many = (
-            as_a_run_plays(plans[0].spec, game, plans[0].rule.create()) for game in (plain, many)
-        )
+        rule_of_one = rule_of_many = plans[0].rule.create()
 
         def play_plain() -> None:
             for _ in range(steps):
@@ -79,10 +77,13 @@ def test_vectorized(benchmark, settings, steps, seeds):
             for _ in range(steps):
                 many.play(rule_of_many)
 
+        memory = peak_mb(play_plain), peak_mb(play_many)
+        rule_of_one, rule_of_many = (
+            as_a_run_plays(plans[0].spec, game, plans[0].rule.create()) for game in (plain, many)
+        )
         for _ in range(WARMUP_STEPS + 1):
             plain.play(rule_of_one)
             many.play(rule_of_many)
-        memory = peak_mb(play_plain), peak_mb(play_many)
         pairs, handovers = [], [handover_ratio()]
         for _ in range(PAIRS):
             pairs.append([seconds(play_plain), seconds(play_many)])
