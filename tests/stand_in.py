@@ -17,14 +17,14 @@ from ganbench.graphs.tape import NoWaiting
 class Tape(NoWaiting):
     def __init__(self):
         super().__init__()
-        self._calls = []
+        self.calls = []
         self._overwritten = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         self._overwritten += [(x, x.detach().clone()) for x in _written(func, args, kwargs)]
         out = super().__torch_dispatch__(func, types, args, kwargs)
-        self._calls.append((func, args, kwargs, out))
+        self.calls.append((func, args, kwargs, out))
         return out
 
     @torch.no_grad()
@@ -36,7 +36,7 @@ class Tape(NoWaiting):
 
     @torch.no_grad()
     def play(self):
-        for func, args, kwargs, out in self._calls:
+        for func, args, kwargs, out in self.calls:
             for old, new in zip(tree_leaves(out), tree_leaves(func(*args, **kwargs)), strict=True):
                 if isinstance(old, Tensor) and not _share_memory(old, new):
                     old.detach().copy_(new)

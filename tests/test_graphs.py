@@ -1,7 +1,6 @@
 """Steps that are recorded and launched as a whole: the bits of plain ones, or a reason why not.
 
-On a CPU something with a CUDA graph's rules records them; with a GPU, torch.cuda.CUDAGraph does.
-Tapes, which play on a CPU, are in test_tape.py.
+On a CPU tapes record them, and a stand-in with a CUDA graph's rules; with a GPU, CUDA graphs do.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from ganbench.feed import Feed
 from ganbench.game import build_game
 from ganbench.graphs.check import difference, obstacle, why_not
 from ganbench.graphs.rule import WARMUP_STEPS, GraphedRule
+from ganbench.graphs.tape import TapeRecorder
 from ganbench.plan import make_plan
 from ganbench.spec import RunSpec
 from ganbench.streams import isolated
@@ -89,6 +89,11 @@ PLAIN = [
 ]
 
 
+RECORDERS = pytest.mark.parametrize(
+    "recorder", [TapeRecorder(), GraphStandIn()], ids=["tape", "graph"]
+)
+
+
 @contextmanager
 def game_of(registry, settings, device="cpu"):
     """The spec, its game and its rule."""
@@ -97,17 +102,19 @@ def game_of(registry, settings, device="cpu"):
         yield plan.spec, it, plan.rule.create()
 
 
+@RECORDERS
 @pytest.mark.parametrize("settings", GRAPHS, ids=str)
-def test_recorded_steps_have_the_bits_of_plain_ones(registry, settings):
+def test_recorded_steps_have_the_bits_of_plain_ones(registry, settings, recorder):
     with game_of(registry, settings) as (spec, game, rule):
         assert obstacle(spec, game, rule) is None
-        assert difference(spec, game, rule, GraphStandIn()) is None
+        assert difference(spec, game, rule, recorder) is None
 
 
+@RECORDERS
 @pytest.mark.parametrize(("settings", "reason"), PLAIN, ids=str)
-def test_what_can_t_be_one_graph_has_a_reason(registry, settings, reason):
+def test_what_can_t_be_one_graph_has_a_reason(registry, settings, reason, recorder):
     with game_of(registry, settings) as (spec, game, rule):
-        found = obstacle(spec, game, rule) or difference(spec, game, rule, GraphStandIn())
+        found = obstacle(spec, game, rule) or difference(spec, game, rule, recorder)
         assert reason in (found or "nothing")
 
 
@@ -126,31 +133,34 @@ def trained(registry, settings, recorder=None, state=None, steps=12):
         return training
 
 
+@RECORDERS
 @pytest.mark.parametrize("change", [{}, {"n_dis": 2}, {"rule": "extragradient-past"}], ids=str)
-def test_a_training_has_its_history_and_weights_and_stops_and_goes_on(registry, change, tmp_path):
+def test_a_training_has_its_history_and_weights_and_stops_and_goes_on(
+    registry, change, tmp_path, recorder
+):
     plain = trained(registry, change)
-    recorded = trained(registry, change, GraphStandIn())
-    half = trained(registry, change, GraphStandIn(), steps=7)
+    recorded = trained(registry, change, recorder)
+    half = trained(registry, change, recorder, steps=7)
     save_checkpoint(tmp_path, 7, half.state())
-    resumed = trained(registry, change, GraphStandIn(), load_checkpoint(tmp_path))
+    resumed = trained(registry, change, recorder, load_checkpoint(tmp_path))
     for one in (recorded, resumed):
         assert one.history.rows[-5:] == plain.history.rows[-5:]
         assert weights_sha256(one.game.networks) == weights_sha256(plain.game.networks)
         assert (one.game.step, one.game.nimg) == (plain.game.step, plain.game.nimg)
 
 
-class Rigged(GraphStandIn):
-    """Plays a recording wrongly: its first operation is left out."""
+@RECORDERS
+def test_a_recording_that_is_not_the_step_is_found(registry, recorder, monkeypatch):
+    record = type(recorder).record
 
-    def record(self, step, generator):
-        recording = super().record(step, generator)
-        del recording.play.__self__._calls[:40]
+    def rigged(self, step, generator):
+        recording = record(self, step, generator)
+        del recording.play.__self__.calls[:40]
         return recording
 
-
-def test_a_graph_that_is_not_the_step_is_found(registry):
+    monkeypatch.setattr(type(recorder), "record", rigged)
     with game_of(registry, {}) as (spec, game, rule):
-        assert "differ from plain ones" in difference(spec, game, rule, Rigged())
+        assert "differ from plain ones" in difference(spec, game, rule, recorder)
 
 
 def stuck(rule):
@@ -170,9 +180,10 @@ def stuck(rule):
     return step
 
 
-def test_a_rule_whose_steps_are_not_alike_is_found_if_it_says_they_are(registry):
+@RECORDERS
+def test_a_rule_whose_steps_are_not_alike_is_found_if_it_says_they_are(registry, recorder):
     with game_of(registry, {}) as (spec, game, rule):
-        assert "differ from plain ones" in difference(spec, game, stuck(rule), GraphStandIn())
+        assert "differ from plain ones" in difference(spec, game, stuck(rule), recorder)
 
 
 def waiting(rule):
@@ -185,9 +196,10 @@ def waiting(rule):
     return step
 
 
-def test_a_step_that_waits_for_the_device_is_found(registry):
+@RECORDERS
+def test_a_step_that_waits_for_the_device_is_found(registry, recorder):
     with game_of(registry, {}) as (spec, game, rule):
-        found = difference(spec, game, waiting(rule), GraphStandIn())
+        found = difference(spec, game, waiting(rule), recorder)
         assert found == "a step waits for the device (_local_scalar_dense waits for the device)"
 
 

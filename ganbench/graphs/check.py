@@ -62,10 +62,11 @@ def why_not(spec: RunSpec, game: Game, rule: Rule) -> str | None:
     reason = obstacle(spec, game, rule) or (_without_gain(spec, game) if on_cpu else None)
     reason = reason or difference(spec, game, rule, _recorder(game.device))
     if reason is not None and asked == "on":
-        way = "tape is on, but a step can't be played from a tape"
-        way = way if on_cpu else "cuda_graph is on, but a step can't be one CUDA graph"
-        flag = "--tape" if on_cpu else "--cuda-graph"
-        raise IncompatibleParts(f"{way}: {reason}. Drop {flag}, or take other parts")
+        name, what = ("tape", "played from a tape") if on_cpu else ("cuda_graph", "one CUDA graph")
+        raise IncompatibleParts(
+            f"{name} is on, but a step can't be {what}: {reason}. "
+            f"Drop --{name.replace('_', '-')}, or take other parts"
+        )
     return reason
 
 
@@ -75,7 +76,7 @@ def _without_gain(spec: RunSpec, game: Game) -> str | None:
         return f"fewer than {_WORTHWHILE_STEPS} steps do not save what recording them takes"
     if spec.compile:
         return "compile is on, and a tape can't see compiled operations"
-    if any(isinstance(one, _ConvNd) for net in game.networks.values() for one in net.modules()):
+    if any(isinstance(one, _ConvNd) for player in game.players for one in player.module.modules()):
         return "convolutions take so long that a tape would save nothing"
     return None
 

@@ -6,8 +6,9 @@ autograd, autocast, and new memory for each result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -64,10 +65,22 @@ class TapeRecorder:
         return NoWaiting()
 
     def record(self, step: Callable[[], Tensor], generator: torch.Generator) -> Recording:
-        tape = _Tape()
-        with tape:
+        notes = _Notes()
+        with notes:
             result = step()
-        return Recording(tape.wound(result), result)
+        return Recording(notes.tape(result).play, result)
+
+
+@dataclass(frozen=True)
+class Tape:
+    """Operations with what they were given, in the order in which they are played."""
+
+    calls: Sequence[Call]
+
+    @torch.no_grad()
+    def play(self) -> None:
+        for function, args, kwargs in self.calls:
+            function(*args, **kwargs)
 
 
 def also_on_tape(call: Callable[[], None]) -> None:
@@ -75,16 +88,17 @@ def also_on_tape(call: Callable[[], None]) -> None:
     an operation on tensors."""
     call()
     for mode in _get_current_dispatch_mode_stack():
-        if isinstance(mode, _Tape):
-            mode.note(call)
+        if isinstance(mode, _Notes):
+            mode.calls.append((call, (), {}))
 
 
-class _Tape(NoWaiting):
+class _Notes(NoWaiting):
     """Notes each operation with its results, which it keeps."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._calls: list[Call] = []
+        self.calls: list[Call] = []
+        self._empty: list[Any] = []  # held, so that nothing else comes to lie at its address
         self._born: dict[int, int] = {}  # address of memory that is new in the step: first call
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -94,44 +108,38 @@ class _Tape(NoWaiting):
             self._note(func, *tree_map(_shown, (args, kwargs, out)))
         return out
 
-    def note(self, call: Callable[[], None]) -> None:
-        self._calls.append((call, (), {}))
-
     def _note(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
         if any(x.is_conj() or x.is_neg() for x in _tensors((args, kwargs, out))):
             raise RuntimeError(f"{func} looks at numbers with another sign than in memory")
         given = {_address(x) for x in _tensors((args, kwargs))}
         new = [x for x in _tensors(out) if _address(x) not in given]
         for tensor in new:
-            self._born.setdefault(_address(tensor), len(self._calls))
+            self._born.setdefault(_address(tensor), len(self.calls))
         name = func.overloadpacket.__name__
-        if new and name not in _EMPTY:
-            self._calls.append(_writing(func, name, args, kwargs, out))
-        elif not new and func._schema.is_mutable:
-            self._calls.append((func, args, kwargs))
-        # Else it is a view of what there is, or memory with nothing in it.
+        if name in _EMPTY:
+            self._empty.append(out)
+        elif new:
+            self.calls.append(_writing(func, name, args, kwargs, out))
+        elif func._schema.is_mutable:
+            self.calls.append((func, args, kwargs))
+        # Else it is a view of what there is.
 
-    def wound(self, result: Tensor) -> Callable[[], None]:
-        """What plays the tape, in memory that is as small as if each result were freed after its
-        last use. `result` stays where it is."""
+    def tape(self, result: Tensor) -> Tape:
+        """The operations in memory that is as small as if each of their results were freed after
+        its last use. `result` stays where it is."""
         memory = Reused()
         self._born.pop(_address(result), None)
-        for i, call in enumerate(self._calls):
+        for i, call in enumerate(self.calls):
             for tensor in _tensors(call[1:]):
                 if _address(tensor) in self._born:
                     memory.use(tensor, self._born[_address(tensor)], i)
         moved = memory.moved()
-        calls = [
-            (function, *tree_map(lambda x: moved(x) if isinstance(x, Tensor) else x, given))
-            for function, *given in self._calls
-        ]
-
-        def play() -> None:
-            with torch.no_grad():
-                for function, args, kwargs in calls:
-                    function(*args, **kwargs)
-
-        return play
+        return Tape(
+            [
+                (function, *tree_map(lambda x: moved(x) if isinstance(x, Tensor) else x, given))
+                for function, *given in self.calls
+            ]
+        )
 
 
 def _writing(func: Any, name: str, args: Any, kwargs: Any, out: Any) -> Call:
@@ -140,23 +148,24 @@ def _writing(func: Any, name: str, args: Any, kwargs: Any, out: Any) -> Call:
         return torch.ops.aten.copy_.default, (out, args[0]), {}
     writer = _writer(func)
     outs = list(out) if len(func._schema.returns) > 1 else [out]
-    if writer is None or not all(isinstance(x, Tensor) for x in _each(outs)):
+    if writer is None or not all(isinstance(x, Tensor) for x in tree_leaves(outs)):
         return _copied, (func, args, kwargs, out), {}
-    overload, names = writer
-    kept = {k: v for k, v in kwargs.items() if k not in _dropped(func, overload)}
+    overload, taken, names = writer
+    kept = {name: value for name, value in kwargs.items() if name in taken}
     return overload, args, {**kept, **dict(zip(names, outs, strict=True))}
 
 
 def _copied(func: Any, args: Any, kwargs: Any, out: Any) -> None:
     """For operations that cannot be told where to write."""
-    for place, value in zip(_each(out), _each(func(*args, **kwargs)), strict=True):
+    for place, value in zip(tree_leaves(out), tree_leaves(func(*args, **kwargs)), strict=True):
         if isinstance(place, Tensor):
             place.copy_(value)
 
 
 @cache
-def _writer(func: Any) -> tuple[Any, list[str]] | None:
-    """The overload of an operation that writes its results into given tensors, and their names."""
+def _writer(func: Any) -> tuple[Any, set[str], list[str]] | None:
+    """The overload of an operation that writes its results into given tensors, and the names of its
+    arguments and of these tensors."""
     types = {one.name: str(one.type) for one in func._schema.arguments}
     for name in func.overloadpacket.overloads():
         overload = getattr(func.overloadpacket, name)
@@ -165,24 +174,14 @@ def _writer(func: Any) -> tuple[Any, list[str]] | None:
         rest = {one.name: str(one.type) for one in arguments if not one.is_out}
         same = rest.items() <= types.items() and types.keys() - rest.keys() <= _FIXED_BY_OUT
         if same and outs and len(outs) == len(func._schema.returns):
-            return overload, outs
+            return overload, set(rest), outs
     return None
-
-
-@cache
-def _dropped(func: Any, overload: Any) -> set[str]:
-    names = {one.name for one in overload._schema.arguments}
-    return {one.name for one in func._schema.arguments} - names
 
 
 def _shown(x: Any) -> Any:
     """The tensor by another name: autograd takes a gradient that it alone knows as it is, and
     copies another."""
     return x.detach() if isinstance(x, Tensor) else x
-
-
-def _each(tree: Any) -> list[Any]:
-    return tree_leaves(tree)
 
 
 def _tensors(tree: Any) -> Iterator[Tensor]:
