@@ -1,8 +1,8 @@
 """Does another allocator than the C library's make steps faster? Runs with it, and without.
 
-Both are `ganbench run` with default settings, each in its own process, one of them with
-the allocator preloaded, in turn (ABBA…); the figure is the median over pairs of images a second
-with it over without. Both must end with the same weights, bit for bit. An allocator that
+Both are `ganbench run` with default settings but for `--tape off`, each in its own process, one of
+them with the allocator preloaded, in turn (ABBA…); the figure is the median over pairs of images a
+second with it over without. Both must end with the same weights, bit for bit. An allocator that
 is not installed is skipped: on Debian they are in libtcmalloc-minimal4 and libjemalloc2.
 
     make bench
