@@ -133,6 +133,7 @@ class Run:
         """The GFLOPs of a step, the training where it begins, and the seconds already spent."""
         spec = self.plan.spec
         gflops_per_step = self._rehearse(data, extractor)
+        self._matmul_gflops_per_s()
         warmup_steps = min(WARMUP_STEPS, spec.steps // 10)
         rule = self.plan.rule.create()
         rule = graphed(rule, self.device) if self.why_no_graph is None else rule
@@ -221,14 +222,17 @@ class Run:
         chunks = training.clock.chunks
         if not chunks:
             return None
-        threads = torch.get_num_threads()
-        rate = devices.matmul_gflops_per_s(self.device, self.plan.spec.precision, threads)
         return throughput_of(
             chunks,
             images_per_step=training.game.nimg / training.game.step,
             warmup_steps=training.clock.warmup_steps,
             gflops_per_step=gflops_per_step,
-            matmul_gflops_per_s=rate,
+            matmul_gflops_per_s=self._matmul_gflops_per_s(),
             peak_memory_bytes=self.peak_memory_bytes,
             timing_valid=timing_valid,
         )
+
+    def _matmul_gflops_per_s(self) -> float:
+        """The best of before and after the training: one may be a slow moment of the machine."""
+        threads = torch.get_num_threads()
+        return devices.matmul_gflops_per_s(self.device, self.plan.spec.precision, threads)

@@ -23,7 +23,7 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from work import Contender, Work
 
-from ganbench.devices import matmul_gflops_per_s
+from ganbench.devices import matmul_gflops_per_s_now
 from ganbench.flops import flop_counter
 
 _CHECKED_STEPS = 3
@@ -50,9 +50,7 @@ class Worker:
         return asdict(self.contender.play(steps))
 
     def matmul(self) -> dict[str, Any]:
-        matmul_gflops_per_s.cache_clear()
-        cpu = torch.device("cpu")
-        return {"gflops_per_s": matmul_gflops_per_s(cpu, self.precision, torch.get_num_threads())}
+        return {"gflops_per_s": matmul_gflops_per_s_now(torch.device("cpu"), self.precision)}
 
 
 def proof_of_work(contender: Contender, work: Work) -> dict[str, Any]:

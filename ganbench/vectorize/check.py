@@ -74,6 +74,8 @@ def why_no_tape(plans: Sequence[Plan], data: Data, device: torch.device) -> str 
     """
     if device.type != "cpu":
         return "each seed's loss takes turns with the others'"
+    if plans[0].spec.tape == "off":
+        return "switched off"
     with isolated():
         many = build_vector_game(plans, data, device)
         try:
