@@ -303,6 +303,22 @@ def test_a_claim_of_a_machine_that_fell_silent_is_taken_over_once(tmp_path):
     assert not is_claimed(tmp_path, "a-run")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at Linux's /proc")
+def test_a_claim_stays_where_the_clock_was_set_meanwhile(tmp_path, monkeypatch):
+    from ganbench.sweep.claims import claim, is_claimed
+
+    proc = tmp_path / "proc"
+    proc.mkdir()
+    (proc / str(os.getpid())).symlink_to(f"/proc/{os.getpid()}")
+    started = int(psutil.boot_time())
+    text = Path("/proc/stat").read_text()
+    (proc / "stat").write_text(text.replace(f"btime {started}", f"btime {started + 3600}"))
+    with claim(tmp_path, "a-run"):
+        monkeypatch.setattr(psutil, "PROCFS_PATH", str(proc))
+        assert psutil.boot_time() == started + 3600
+        assert is_claimed(tmp_path, "a-run")
+
+
 def test_one_of_many_that_claim_at_once_gets_it(tmp_path):
     from ganbench.sweep.claims import claim
 

@@ -110,7 +110,7 @@ def _owner_file(folder: Path) -> Path | None:
 
 
 def _self() -> dict[str, object]:
-    return {"machine": _machine(), "pid": os.getpid(), "began": _began(os.getpid())}
+    return {"machine": _machine(), "pid": os.getpid(), "began_after_start": _began(os.getpid())}
 
 
 def _machine() -> str:
@@ -121,12 +121,14 @@ def _machine() -> str:
 
 
 def _began(pid: int) -> float | None:
-    """When a process began, which tells it from a later one with its number; None: it is gone."""
+    """When after the machine's start a process began, which tells it from a later one with its
+    number, also where the clock was set meanwhile; None: it is gone."""
     import psutil
 
     try:
         process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+        started = psutil.boot_time()
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time() - started
     except psutil.NoSuchProcess:
         return None
 
@@ -136,7 +138,7 @@ def _is_gone(owner: Path) -> bool:
         who = json.loads(owner.read_text(encoding="utf-8"))
         if who["machine"] == _machine():
             began = _began(int(who["pid"]))
-            return began is None or abs(began - who["began"]) > 1.0
+            return began is None or abs(began - who["began_after_start"]) > 1.0
     except FileNotFoundError:
         return False  # it has just been dropped: whoever asks looks again
     except (ValueError, KeyError, TypeError):
