@@ -32,8 +32,14 @@ FAST = {
     "share_latents": {"share_latents": True},
     "channels_last": {"channels_last": True},
     "joint_batch": {"joint_batch": True},
+    "onednn": {"onednn": True},
     "compile": {"compile": True},
     "share_latents+joint_batch": {"share_latents": True, "joint_batch": True},
+    "share_latents+joint_batch+onednn": {
+        "share_latents": True,
+        "joint_batch": True,
+        "onednn": True,
+    },
     "share_latents+channels_last": {"share_latents": True, "channels_last": True},
     "all": {"share_latents": True, "joint_batch": True, "compile": True},
 }
@@ -42,7 +48,7 @@ FAST = {
 def play(benchmark, **settings) -> None:
     plan = make_plan(RunSpec(device="cpu", **settings), default_registry())
     data, device = plan.data.create(None), torch.device("cpu")
-    set_up(device, None, plan.spec.precision)  # as a run does
+    set_up(device, None, plan.spec.precision, plan.spec.onednn)  # as a run does
     with isolated():
         game, rule = build_game(plan, data, device), plan.rule.create()
         compile_step(game, on=False)
@@ -85,5 +91,7 @@ def test_fast_step(benchmark, network, discriminator, precision, fast):
         pytest.skip("joint_batch needs a discriminator without batch statistics")
     if fast.get("channels_last") and network == "mlp":
         pytest.skip("an mlp has no layout of channels")
+    if fast.get("onednn") and precision != "fp32":
+        pytest.skip("onednn is for float32 products")
     settings = {"generator": network, "discriminator": discriminator, "batch_size": 128}
     play(benchmark, **settings, precision=precision, **fast)

@@ -36,7 +36,7 @@ def time_case(benchmark: Any, settings: Mapping[str, Any], rounds: int) -> None:
     """
     plan = make_plan(RunSpec(**{"device": "cpu", "threads": 1, **settings}), default_registry())
     device = torch.device(plan.spec.device)
-    devices.set_up(device, plan.spec.threads, plan.spec.precision)
+    devices.set_up(device, plan.spec.threads, plan.spec.precision, plan.spec.onednn)
     with isolated():
         game = build_game(plan, plan.data.create(plan.spec.data_root), device)
         rule = as_a_run_plays(plan.spec, game, plan.rule.create())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import time
@@ -58,13 +59,17 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def set_up(device: torch.device, threads: int | None, precision: str) -> None:
-    """Set what a result's bits depend on: threads, precision of products, deterministic kernels;
-    and what a step's time on a CPU does, the process's heap."""
+def set_up(device: torch.device, threads: int | None, precision: str, onednn: bool = False) -> None:
+    """Set what a result's bits depend on: threads, precision of products and, with `onednn`, who
+    makes them in float32 on a CPU, deterministic kernels; and what a step's time on a CPU does, the
+    process's heap."""
     if precision == "tf32" and device.type != "cuda":
         raise IncompatibleParts(f"precision is tf32, which device '{device}' lacks: it needs cuda")
+    if onednn and (reason := _why_no_onednn(device, precision)) is not None:
+        raise IncompatibleParts(f"onednn makes float32 products on a CPU, {reason}: drop --onednn")
     torch.set_num_threads(threads or usable_cores())
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    of_products = "medium" if onednn else "high" if precision == "tf32" else "highest"
+    torch.set_float32_matmul_precision(of_products)
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -72,6 +77,28 @@ def set_up(device: torch.device, threads: int | None, precision: str) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if device.type == "cpu":
         keep_freed_memory()
+
+
+@functools.lru_cache
+def _why_no_onednn(device: torch.device, precision: str) -> str | None:
+    """Torch leaves products to oneDNN where they may be rounded to bfloat16, which oneDNN does on
+    CPUs that have instructions for it. None: on this one it does not."""
+    if device.type != "cpu" or precision != "fp32":
+        return f"but device is '{device}' and precision {precision}"
+    a = torch.randn(256, 256, generator=torch.Generator().manual_seed(0))
+    before = torch.get_float32_matmul_precision()
+    as_ever, found = _product(a, "highest"), _product(a, "medium")
+    torch.set_float32_matmul_precision(before)
+    if torch.equal(as_ever, found):
+        return "but here torch makes them itself"
+    exact = a.double() @ a.double()
+    rounded = (found - exact).norm() > 1e-5 * exact.norm()
+    return "but here it would round them to bfloat16" if rounded else None
+
+
+def _product(a: torch.Tensor, precision: str) -> torch.Tensor:
+    torch.set_float32_matmul_precision(precision)
+    return a @ a
 
 
 def usable_cores() -> int:
@@ -136,7 +163,8 @@ def matmul_gflops_per_s(device: torch.device, precision: str, threads: int) -> f
 
     It is looked for at the first two calls and kept: at one moment other work may be in its way.
     """
-    looks = _looks.setdefault((device, precision, threads), [])
+    by_whom = torch.get_float32_matmul_precision()
+    looks = _looks.setdefault((device, precision, threads, by_whom), [])
     if len(looks) < _LOOKS:
         looks.append(matmul_gflops_per_s_now(device, precision))
     return max(looks)

@@ -52,7 +52,7 @@ def execute(
     `diverged`; Ctrl-C or SIGTERM as `interrupted`, with a checkpoint.
     """
     device = torch.device(devices.resolve_device(plan.spec.device))
-    devices.set_up(device, plan.spec.threads, plan.spec.precision)
+    devices.set_up(device, plan.spec.threads, plan.spec.precision, plan.spec.onednn)
     with isolated():
         return Run(plan, folder, checkpoints, device, trackers).execute()
 

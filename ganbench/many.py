@@ -88,7 +88,7 @@ def train_many(plans: Sequence[Plan], trackers: Sequence[Tracker]) -> list[Execu
     refuse_settings(first)
     spec = first.spec
     device = torch.device(devices.resolve_device(spec.device))
-    devices.set_up(device, spec.threads, spec.precision)
+    devices.set_up(device, spec.threads, spec.precision, spec.onednn)
     with isolated():
         data = data_of(first)
         extractor = extractor_of(first, data, device)

@@ -23,7 +23,9 @@ from ganbench.grammar import format_component, format_sum, parse_component, pars
 __all__ = ["FAST_PATH", "OFF", "Precision", "RunSpec"]
 
 # Settings that make a step faster and change its bits, so that all are off unless asked for.
-FAST_PATH = dict.fromkeys(("share_latents", "joint_batch", "channels_last", "compile"), False)
+FAST_PATH = dict.fromkeys(
+    ("share_latents", "joint_batch", "channels_last", "onednn", "compile"), False
+)
 
 # Settings that came later, with the value that leaves a run as it was: while they have it they are
 # not hashed, so that earlier runs keep their names.
@@ -98,6 +100,7 @@ class RunSpec(BaseModel):
     )
     joint_batch: bool = Field(False, description="D scores real and fake examples in one batch")
     channels_last: bool = Field(False, description="images and weights laid out channels last")
+    onednn: bool = Field(False, description="on a CPU: float32 matrix products by oneDNN")
     compile: bool = Field(False, description="steps through torch.compile")
     cuda_graph: Literal["auto", "on", "off"] = Field(
         "auto", description="whole steps as CUDA graphs; auto: where that moves no bit"

@@ -223,7 +223,7 @@ def _playing(plan: Plan, board: Board, place: Launch) -> Iterator[tuple[torch.de
     """The body's device, set up, and its team, which is left at the end."""
     device = device_of(plan.spec.device, place)
     cores = max(1, devices.usable_cores() // place.local_size)
-    devices.set_up(device, plan.spec.threads or cores, plan.spec.precision)
+    devices.set_up(device, plan.spec.threads or cores, plan.spec.precision, plan.spec.onednn)
     team = Team(place, device, board)
     try:
         yield device, team

@@ -70,6 +70,7 @@ def identity(registry, **settings) -> str:
         {"metrics": ["fid", "kid", "precision-recall"]},
         {"device": "cpu"},
         {"share_latents": False, "joint_batch": False, "channels_last": False, "compile": False},
+        {"onednn": False},
     ],
 )
 def test_spelling_a_default_out_does_not_change_the_run(registry, same):
@@ -94,6 +95,7 @@ def test_spelling_a_default_out_does_not_change_the_run(registry, same):
         {"share_latents": True},
         {"joint_batch": True},
         {"channels_last": True},
+        {"onednn": True},
         {"compile": True},
     ],
 )

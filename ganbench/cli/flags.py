@@ -89,6 +89,7 @@ _SWITCHES = {
     "share_latents": ("One run of G for both players' updates.", MACHINE),
     "joint_batch": ("D scores reals and fakes in one batch.", MACHINE),
     "channels_last": ("Images and weights laid out channels last.", MACHINE),
+    "onednn": ("On a CPU: fp32 products by oneDNN.", MACHINE),
     "compile": ("Steps through torch.compile.", MACHINE),
     "vectorize": ("Train all --seeds at once, on stacked networks.", MACHINE),
     "sync_batch_norm": ("With torchrun: statistics of the whole batch.", MACHINE),

@@ -82,7 +82,7 @@ def profile(
     `GanbenchError` if a step can't be played.
     """
     device = torch.device(devices.resolve_device(plan.spec.device))
-    devices.set_up(device, plan.spec.threads, plan.spec.precision)
+    devices.set_up(device, plan.spec.threads, plan.spec.precision, plan.spec.onednn)
     data = plan.data.create(plan.spec.data_root)
 
     def build(some: Plan) -> Game:
@@ -104,7 +104,7 @@ def profile(
         whole_s = seconds_as_a_whole(plan, game, device, len(unwatched_s))
         peak = devices.matmul_gflops_per_s(device, plan.spec.precision, torch.get_num_threads())
         trials = run_trials(plan, registry, device, build, trials_s) if trials_s > 0 else []
-        devices.set_up(device, plan.spec.threads, plan.spec.precision)
+        devices.set_up(device, plan.spec.threads, plan.spec.precision, plan.spec.onednn)
     steps = len(unwatched_s)
     step_s, total_s = float(np.median(unwatched_s)), sum(seconds.values())
     total_gflops = sum(gflops.values())

@@ -70,7 +70,8 @@ class Bench:
         return max(1, round(seconds * self.play(1) / images_per_step))
 
     def _set_up(self) -> None:
-        devices.set_up(self._device, self._spec.threads, self._spec.precision)
+        spec = self._spec
+        devices.set_up(self._device, spec.threads, spec.precision, spec.onednn)
 
 
 def changes(

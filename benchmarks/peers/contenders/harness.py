@@ -41,7 +41,7 @@ class Harness:
         )
         plan = make_plan(spec, default_registry())
         device = torch.device("cpu")
-        set_up(device, spec.threads, precision)
+        set_up(device, spec.threads, precision, spec.onednn)
         self.game = build_game(plan, plan.data.create(None), device)
         self.g, self.d = self.game.generator.module, self.game.discriminator.module
         rule = as_a_run_plays(spec, self.game, plan.rule.create())

@@ -1,0 +1,124 @@
+"""What a run sets up on its device, and how fast it finds the device to be."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import ganbench
+from ganbench import devices
+from ganbench.errors import IncompatibleParts
+from ganbench.inference import generate
+from ganbench.plan import make_plan
+from ganbench.spec import RunSpec
+from ganbench.vectorize.check import refuse_settings
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def onednn():
+    """Products by oneDNN, where this machine lets it make them in float32."""
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    try:
+        devices.set_up(CPU, threads, "fp32", onednn=True)
+    except IncompatibleParts as error:
+        torch.set_float32_matmul_precision(precision)
+        pytest.skip(str(error))
+    yield
+    torch.set_float32_matmul_precision(precision)
+    torch.set_num_threads(threads)
+
+
+def product() -> torch.Tensor:
+    a = torch.randn(300, 300, generator=torch.Generator().manual_seed(1))
+    return a @ a.T
+
+
+def test_products_by_onednn_are_others_than_torch_s_own_and_are_float32(onednn):
+    found = product()
+    torch.set_float32_matmul_precision("highest")
+    own = product()
+    torch.testing.assert_close(found, own, rtol=1e-5, atol=1e-4)
+    assert not torch.equal(found, own)
+    devices.set_up(CPU, torch.get_num_threads(), "fp32")
+    assert torch.equal(product(), own)
+
+
+def test_what_is_generated_for_metrics_has_the_same_bits_with_onednn(onednn):
+    network = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.Tanh())
+    z, like = torch.randn(300, 64), torch.empty(0, 64)
+    found = generate(network, z, CPU, like=like)
+    assert torch.get_float32_matmul_precision() == "medium"
+    devices.set_up(CPU, torch.get_num_threads(), "fp32")
+    assert torch.equal(generate(network, z, CPU, like=like), found)
+
+
+def test_a_run_with_onednn_has_bits_of_its_own_which_it_has_again(onednn, tmp_path):
+    settings = {"data": "ring8", "generator": "mlp:hidden=[64]", "discriminator": "mlp:hidden=[64]"}
+    settings |= {"batch_size": 64, "steps": 5, "metrics": "none", "device": "cpu"}
+    runs = [
+        ganbench.run(RunSpec(**settings, onednn=on), tmp_path / str(i))
+        for i, on in enumerate([True, False, True])
+    ]
+    first, plain, again = (run.weights_sha256 for run in runs)
+    assert first == again != plain
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "product", "reason"),
+    [
+        ("cpu", "bf16", None, "but device is 'cpu' and precision bf16: drop --onednn"),
+        ("cuda", "fp32", None, "but device is 'cuda' and precision fp32"),
+        ("cpu", "fp32", lambda a, _: a @ a, "but here torch makes them itself"),
+        (
+            "cpu",
+            "fp32",
+            lambda a, how: (a.bfloat16() @ a.bfloat16()).float() if how == "medium" else a @ a,
+            "but here it would round them to bfloat16",
+        ),
+    ],
+)
+def test_onednn_is_refused_where_it_is_of_no_use_or_is_not_float32(
+    monkeypatch, device, precision, product, reason
+):
+    if product is not None:
+        monkeypatch.setattr(devices, "_product", product)
+    devices._why_no_onednn.cache_clear()
+    with pytest.raises(IncompatibleParts, match=reason):
+        devices.set_up(torch.device(device), 1, precision, onednn=True)
+    devices._why_no_onednn.cache_clear()
+
+
+def test_several_seeds_at_once_may_have_onednn(registry):
+    refuse_settings(make_plan(RunSpec(vectorize=True, onednn=True), registry))
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    monkeypatch.setattr(devices, "_looks", {})
+
+
+def test_the_rate_of_a_product_is_the_best_of_two_moments(monkeypatch, looks):
+    rates = iter([1.0, 5.0])  # a third look would find none
+    monkeypatch.setattr(devices, "matmul_gflops_per_s_now", lambda *_: next(rates))
+    assert [devices.matmul_gflops_per_s(CPU, "fp32", 2) for _ in range(3)] == [1.0, 5.0, 5.0]
+
+
+def test_small_products_that_other_work_makes_slow_do_not_end_the_search(monkeypatch):
+    sizes = []
+
+    def seconds(a: torch.Tensor, device: torch.device) -> float:
+        sizes.append(len(a))
+        return 0.02
+
+    monkeypatch.setattr(devices, "_seconds_of_product", seconds)
+    rate = devices.matmul_gflops_per_s_now(CPU, "fp32")
+    assert sorted(set(sizes)) == [256, 512, 1024]
+    assert rate == pytest.approx(2 * 1024**3 / 0.02 / 1e9)
+
+
+def test_looking_for_the_rate_draws_no_random_number_of_a_run():
+    before = torch.get_rng_state()
+    devices.matmul_gflops_per_s_now(CPU, "fp32")
+    assert torch.equal(torch.get_rng_state(), before)
