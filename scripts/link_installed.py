@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -38,7 +38,10 @@ def closure(names: list[str]) -> dict[str, Distribution]:
 
 
 def link(dist: Distribution, site: Path) -> None:
-    """Put the distribution's files under `site`; leave those that are there."""
+    """Put the distribution's files under `site`, unless one of that name is there: two versions'
+    files would be neither."""
+    if next(distributions(name=dist.name, path=[str(site)]), None) is not None:
+        return
     for file in dist.files or ():
         source, target = Path(str(dist.locate_file(file))), site / file
         if ".." in file.parts or target.exists() or not source.is_file():
