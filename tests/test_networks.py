@@ -15,7 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ganbench.builtin import ganbench_discriminators, ganbench_generators
 from ganbench.builtin.networks import autoencoder, dcgan, mlp, r3gan, resnet, sngan_resnet
+from ganbench.builtin.networks.dcgan import FromPixel
 from ganbench.builtin.networks.init import LAYERS
+from ganbench.builtin.networks.logit import ConvLogit
 from ganbench.builtin.networks.residual import ResidualBlock
 from ganbench.builtin.networks.shapes import SIDES, stages
 from ganbench.errors import UsageError
@@ -672,3 +674,30 @@ def test_the_autoencoder_scores_by_its_reconstruction_error(norm: str, power: in
         for one, other in zip(x.flatten(1).tolist(), reconstructed.flatten(1).tolist(), strict=True)
     ]
     torch.testing.assert_close(d(x), torch.tensor(by_hand))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(
+    ("ours", "theirs", "shape"),
+    [
+        (lambda bias: FromPixel(6, 8, 4, bias=bias), nn.ConvTranspose2d, (5, 6, 1, 1)),
+        (lambda bias: ConvLogit(8, 7, bias=bias), nn.Conv2d, (5, 8, 7, 7)),
+    ],
+    ids=["first of G", "last of D"],
+)
+def test_layers_of_dcgan_that_are_products_are_the_convolutions_they_say(
+    ours, theirs, shape, layout, bias
+):
+    layer = ours(bias).double().to(memory_format=layout)
+    x = torch.randn(shape, dtype=torch.float64).to(memory_format=layout).requires_grad_()
+    found, expected = layer(x), theirs.forward(layer, x)
+    torch.testing.assert_close(found, expected)
+    if len(found[0]) > 1:
+        assert found.is_contiguous(memory_format=layout)
+    weights = torch.randn_like(found)
+    wanted = [x, *layer.parameters()]
+    torch.testing.assert_close(
+        torch.autograd.grad((found * weights).sum(), wanted),
+        torch.autograd.grad((expected * weights).sum(), wanted),
+    )

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ConvLogit", "LinearLogit"]
+__all__ = ["ConvLogit", "LinearLogit", "is_channels_last"]
 
 
 class LinearLogit(nn.Linear):
@@ -25,13 +25,26 @@ class LinearLogit(nn.Linear):
 
 
 class ConvLogit(nn.Conv2d):
-    """(N, channels, side, side) -> (N, 1, 1, 1): `nn.Conv2d`, in float32 also under autocast."""
+    """(N, channels, side, side) -> (N, 1, 1, 1): `nn.Conv2d` over the whole map, made as the matrix
+    product that it is; in float32 also under autocast."""
 
     def __init__(self, channels: int, side: int, *, bias: bool = True) -> None:
         super().__init__(channels, 1, side, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return _outside_autocast(super().forward, x)
+        return _outside_autocast(self._product, x)
+
+    def _product(self, x: Tensor) -> Tensor:
+        weight = self.weight
+        if is_channels_last(weight):
+            x, weight = x.permute(0, 2, 3, 1), weight.permute(0, 2, 3, 1)
+        logits = x.reshape(len(x), -1) @ weight.reshape(-1)
+        return (logits if self.bias is None else logits + self.bias).view(-1, 1, 1, 1)
+
+
+def is_channels_last(x: Tensor) -> bool:
+    """Whether maps (N, C, H, W) lie so that a pixel's channels are neighbours."""
+    return x.stride(1) == 1
 
 
 def _outside_autocast(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
