@@ -159,7 +159,9 @@ def _warm_up(request: dict[str, Any], started: dict[str, Any], worker: dict[str,
         os.sched_setaffinity(0, {request["core"]})
     plan, data = started[request["case"]]
     device = torch.device(plan.spec.device)
-    devices.set_up(device, request["threads"], plan.spec.precision, plan.spec.onednn)
+    # This file also runs in older versions, which have no such setting.
+    settings = {"onednn": True} if getattr(plan.spec, "onednn", False) else {}
+    devices.set_up(device, request["threads"], plan.spec.precision, **settings)
     worker["isolated"] = isolated()
     worker["isolated"].__enter__()
     game, rule = _build(plan, data, device)
