@@ -7,11 +7,15 @@ import torch
 
 import ganbench
 from ganbench import devices
+from ganbench.benchmark_case import time_case
 from ganbench.errors import IncompatibleParts
+from ganbench.game import build_game
 from ganbench.inference import generate
 from ganbench.plan import make_plan
+from ganbench.profiling.profile import profile
+from ganbench.profiling.trials import Bench
 from ganbench.spec import RunSpec
-from ganbench.vectorize.check import refuse_settings
+from ganbench.store import run_in_store, run_vectorized
 
 CPU = torch.device("cpu")
 
@@ -90,8 +94,49 @@ def test_onednn_is_refused_where_it_is_of_no_use_or_is_not_float32(
     devices._why_no_onednn.cache_clear()
 
 
-def test_several_seeds_at_once_may_have_onednn(registry):
-    refuse_settings(make_plan(RunSpec(vectorize=True, onednn=True), registry))
+class _Benchmark:
+    """What `time_case` needs of pytest-benchmark's."""
+
+    def __init__(self) -> None:
+        self.extra_info: dict[str, object] = {}
+
+    def pedantic(self, play, args, **rounds) -> None:
+        play(*args)
+
+
+WAYS = {
+    "run": lambda plan, registry, out: run_in_store(plan, out),
+    "several seeds at once": lambda plan, registry, out: run_vectorized([plan], out),
+    "profile": lambda plan, registry, out: profile(plan, registry, trials_s=0),
+    "benchmark": lambda plan, registry, out: time_case(_Benchmark(), settings_of(plan), 1),
+    "trial": lambda plan, registry, out: Bench(plan, CPU, lambda plan: built(plan)),
+}
+
+
+def settings_of(plan):
+    return {name: getattr(plan.spec, name) for name in plan.spec.model_fields_set}
+
+
+def built(plan):
+    return build_game(plan, plan.data.create(None), CPU)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_whatever_plays_a_spec_has_its_products_made_as_it_says(
+    onednn, registry, monkeypatch, tmp_path, way
+):
+    settings = {"data": "ring8", "generator": "mlp:hidden=[4]", "discriminator": "mlp:hidden=[4]"}
+    settings |= {"batch_size": 8, "steps": 5, "metrics": "none", "device": "cpu", "onednn": True}
+    vectorize = {"vectorize": True} if way == "several seeds at once" else {}
+    made, set_up = [], devices.set_up
+
+    def noted(*args, **kwargs):
+        set_up(*args, **kwargs)
+        made.append(torch.get_float32_matmul_precision())
+
+    monkeypatch.setattr(devices, "set_up", noted)
+    WAYS[way](make_plan(RunSpec(**settings, **vectorize), registry), registry, tmp_path)
+    assert set(made) == {"medium"}
 
 
 @pytest.fixture
@@ -103,6 +148,14 @@ def test_the_rate_of_a_product_is_the_best_of_two_moments(monkeypatch, looks):
     rates = iter([1.0, 5.0])  # a third look would find none
     monkeypatch.setattr(devices, "matmul_gflops_per_s_now", lambda *_: next(rates))
     assert [devices.matmul_gflops_per_s(CPU, "fp32", 2) for _ in range(3)] == [1.0, 5.0, 5.0]
+
+
+def test_the_rate_is_looked_for_anew_where_others_make_the_products(monkeypatch, looks, onednn):
+    rates = iter([5.0, 6.0, 1.0, 2.0])
+    monkeypatch.setattr(devices, "matmul_gflops_per_s_now", lambda *_: next(rates))
+    assert [devices.matmul_gflops_per_s(CPU, "fp32", 2) for _ in range(3)] == [5.0, 6.0, 6.0]
+    devices.set_up(CPU, torch.get_num_threads(), "fp32")
+    assert [devices.matmul_gflops_per_s(CPU, "fp32", 2) for _ in range(3)] == [1.0, 2.0, 2.0]
 
 
 def test_small_products_that_other_work_makes_slow_do_not_end_the_search(monkeypatch):

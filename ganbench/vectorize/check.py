@@ -38,7 +38,8 @@ def refuse_settings(plan: Plan) -> None:
         "ranks": (spec.ranks not in (None, 1), "it is one process"),
     }
     ways = "it has ways of its own to make a step"
-    refused |= {name: (getattr(spec, name), ways) for name in FAST_PATH if name != "onednn"}
+    own = FAST_PATH.keys() - {"onednn"}  # who makes products is no way to make a step
+    refused |= {name: (getattr(spec, name), ways) for name in sorted(own)}
     for name, (present, reason) in refused.items():
         if present:
             raise UsageError(f"vectorize and {name} do not go together: {reason}")
